@@ -1,0 +1,3 @@
+module github.com/balsa-raft/balsa
+
+go 1.26

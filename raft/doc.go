@@ -1,0 +1,2 @@
+// Package raft is the Raft protocol as a deterministic state machine.
+package raft
