@@ -1,0 +1,2 @@
+// Package engine drives many Raft groups of one host.
+package engine
