@@ -1,0 +1,215 @@
+package raft
+
+import "fmt"
+
+// checkedState is what the change since the last Check is judged by.
+type checkedState struct {
+	term                    Term
+	vote                    MemberID
+	role                    Role
+	leader                  MemberID
+	commit, handed, applied Index
+	base, last              Index
+	lastTerm                Term
+	seq                     uint64
+	matches                 []checkedMatch
+}
+
+type checkedMatch struct {
+	id          MemberID
+	incarnation uint64
+	match       Index
+}
+
+// Check tells whether the member's state is legal, and so is the step that led to it from the state at the last call. Tests and
+// the simulator call it after every input; it costs time in proportion to the entries in memory. Any error is a bug in this package.
+func (c *Core) Check() error {
+	for _, check := range []func() error{c.checkLog, c.checkIndexes, c.checkRole, c.checkConfigurations, c.checkLeader, c.checkDelta} {
+		if err := check(); err != nil {
+			return fmt.Errorf("raft: member %d, %v in term %d: %w", c.cfg.ID, c.role, c.term, err)
+		}
+	}
+	c.checked = c.snapshotForCheck()
+	return nil
+}
+
+func (c *Core) checkLog() error {
+	l := &c.log
+	index, term := l.base, l.baseTerm
+	for i, run := range l.runs {
+		switch {
+		case i == 0 && run.First != l.base+1:
+			return fmt.Errorf("terms begin at %d, the log at %d", run.First, l.base+1)
+		case run.First <= index || run.First > l.last:
+			return fmt.Errorf("run of term %d at %d is out of place", run.Term, run.First)
+		case run.Term < term || (i > 0 && run.Term == term):
+			return fmt.Errorf("term %d at %d follows term %d", run.Term, run.First, term)
+		}
+		index, term = run.First, run.Term
+	}
+	if (len(l.runs) == 0) != (l.last == l.base) {
+		return fmt.Errorf("log (%d, %d] has %d runs", l.base, l.last, len(l.runs))
+	}
+	if l.first <= l.base || l.first+Index(len(l.window)) != l.last+1 {
+		return fmt.Errorf("window [%d, +%d) does not end the log (%d, %d]", l.first, len(l.window), l.base, l.last)
+	}
+	var bytes uint64
+	for i := range l.window {
+		e := &l.window[i]
+		if t, ok := l.term(e.Index); !ok || t != e.Term || e.Index != l.first+Index(i) {
+			return fmt.Errorf("entry %d@%d is out of place", e.Index, e.Term)
+		}
+		bytes += e.Size()
+	}
+	if bytes != l.bytes {
+		return fmt.Errorf("window weighs %d, counted %d", bytes, l.bytes)
+	}
+	if l.lastTerm() > c.term {
+		return fmt.Errorf("entry of term %d in term %d", l.lastTerm(), c.term)
+	}
+	return nil
+}
+
+func (c *Core) checkIndexes() error {
+	d := &c.disk
+	switch {
+	case c.log.base > c.applied || c.applied > c.handed || c.handed > c.commit || c.commit > c.log.last:
+		return fmt.Errorf("out of order: base %d, applied %d, handed out %d, commit %d, last %d",
+			c.log.base, c.applied, c.handed, c.commit, c.log.last)
+	case c.handed > d.durable:
+		return fmt.Errorf("handed out %d, durable is %d", c.handed, d.durable)
+	case d.durable >= d.next || d.next > c.log.last+1:
+		return fmt.Errorf("durable %d, next to persist %d, last %d", d.durable, d.next, c.log.last)
+	case c.log.first > min(c.applied, d.durable)+1 && c.log.first > c.restoredLast+1:
+		return fmt.Errorf("window begins at %d, applied %d, durable %d", c.log.first, c.applied, d.durable)
+	}
+	last := d.durable
+	for i, p := range d.pending {
+		if p.last < last || p.last >= d.next || p.seq > d.seq || (i > 0 && p.seq <= d.pending[i-1].seq) {
+			return fmt.Errorf("persist %d up to %d is out of order", p.seq, p.last)
+		}
+		last = max(last, p.last)
+	}
+	return nil
+}
+
+func (c *Core) checkRole() error {
+	roles := 0
+	for _, has := range []bool{c.following != nil, c.campaign != nil, c.leading != nil} {
+		if has {
+			roles++
+		}
+	}
+	switch {
+	case roles != 1:
+		return fmt.Errorf("%d states of roles", roles)
+	case (c.role == Follower) != (c.following != nil) || (c.role == Leader) != (c.leading != nil):
+		return fmt.Errorf("state of another role")
+	case c.role == Leader && c.leaderID != c.cfg.ID:
+		return fmt.Errorf("§5.2: a leader that takes %d for the leader", c.leaderID)
+	case c.role != Leader && c.leaderID == c.cfg.ID:
+		return fmt.Errorf("§5.2: takes itself for the leader")
+	case c.campaign != nil && c.leaderID != NoMember:
+		return fmt.Errorf("§5.2: campaigns under leader %d", c.leaderID)
+	case (c.role == Candidate) && c.vote != c.cfg.ID:
+		return fmt.Errorf("§5.2: a candidate that voted for %d", c.vote)
+	case c.role != Follower && (c.installing != nil || c.repair != nil):
+		return fmt.Errorf("its log is being replaced or repaired")
+	}
+	return nil
+}
+
+func (c *Core) checkConfigurations() error {
+	last := c.confs[0].Index
+	if last > c.log.base && c.log.base > 0 {
+		return fmt.Errorf("the configuration at the base %d is of %d", c.log.base, last)
+	}
+	for _, at := range c.confs[1:] {
+		if at.Index <= last || at.Index > c.log.last {
+			return fmt.Errorf("configuration at %d is out of place", at.Index)
+		}
+		if err := at.Configuration.Validate(); err != nil {
+			return fmt.Errorf("configuration at %d: %w", at.Index, err)
+		}
+		last = at.Index
+	}
+	return nil
+}
+
+func (c *Core) checkLeader() error {
+	l := c.leading
+	if l == nil {
+		return nil
+	}
+	if l.self == nil || l.self.match != c.disk.durable {
+		return fmt.Errorf("own match is not what is durable here, %d", c.disk.durable)
+	}
+	if term, ok := c.log.term(l.noop); ok && term != c.term {
+		return fmt.Errorf("§8: the first entry of the term, %d, has term %d", l.noop, term)
+	}
+	for _, p := range l.peers {
+		if p.match > c.log.last || p.next > c.log.last+1 || p.next == 0 {
+			return fmt.Errorf("member %d: match %d, next %d, last %d", p.id, p.match, p.next, c.log.last)
+		}
+		if p.state == Replicating && p.inflight.count > c.cfg.MaxInflightMessages {
+			return fmt.Errorf("member %d: %d messages in flight", p.id, p.inflight.count)
+		}
+	}
+	var uncommitted uint64
+	for i := l.uncommittedFrom; i <= c.log.last; i++ {
+		uncommitted += c.log.window[i-c.log.first].Size()
+	}
+	if uncommitted != l.uncommitted {
+		return fmt.Errorf("%d uncommitted bytes, counted %d", uncommitted, l.uncommitted)
+	}
+	return nil
+}
+
+func (c *Core) checkDelta() error {
+	was := c.checked
+	if was == nil {
+		return nil
+	}
+	switch {
+	case c.term < was.term:
+		return fmt.Errorf("figure 2: term went back from %d", was.term)
+	case c.term == was.term && was.vote != NoMember && c.vote != was.vote:
+		return fmt.Errorf("§5.2: vote changed from %d to %d", was.vote, c.vote)
+	case c.term == was.term && was.leader != NoMember && c.leaderID != NoMember && c.leaderID != was.leader:
+		return fmt.Errorf("§5.2: leader changed from %d to %d within a term", was.leader, c.leaderID)
+	case c.commit < was.commit || c.handed < was.handed || c.applied < was.applied || c.log.base < was.base:
+		return fmt.Errorf("figure 2: went back: commit %d from %d, handed out %d from %d, applied %d from %d, base %d from %d",
+			c.commit, was.commit, c.handed, was.handed, c.applied, was.applied, c.log.base, was.base)
+	case c.disk.seq < was.seq:
+		return fmt.Errorf("persist %d after %d", c.disk.seq, was.seq)
+	case was.role == Leader && c.role == Leader && was.term == c.term && c.log.last < was.last:
+		return fmt.Errorf("§5.3: a leader removed entries: last was %d, is %d", was.last, c.log.last)
+	case was.role == Leader && c.role == Candidate && c.term == was.term:
+		return fmt.Errorf("figure 4: a leader became a candidate")
+	}
+	if c.role != Leader || was.term != c.term {
+		return nil
+	}
+	for _, m := range was.matches {
+		p := c.leading.peer(m.id)
+		if p != nil && p.incarnation == m.incarnation && p.match < m.match && p != c.leading.self {
+			return fmt.Errorf("member %d: match went back from %d to %d", m.id, m.match, p.match)
+		}
+	}
+	return nil
+}
+
+func (c *Core) snapshotForCheck() *checkedState {
+	s := &checkedState{
+		term: c.term, vote: c.vote, role: c.role, leader: c.leaderID, commit: c.commit, handed: c.handed, applied: c.applied,
+		base: c.log.base, last: c.log.last, lastTerm: c.log.lastTerm(), seq: c.disk.seq,
+	}
+	if c.leading != nil {
+		for _, p := range c.leading.peers {
+			if !p.leaving { // Who left and is added again begins anew.
+				s.matches = append(s.matches, checkedMatch{id: p.id, incarnation: p.incarnation, match: p.match})
+			}
+		}
+	}
+	return s
+}

@@ -1,0 +1,61 @@
+package raft
+
+// persists keeps account of what was handed out to be written, and what of it is durable. Writes are numbered and
+// complete in order; while they run the core goes on.
+type persists struct {
+	// seq numbers the last write begun.
+	seq     uint64
+	pending []persist
+	// durable is the last index up to which the log, as it is now, is on stable storage.
+	durable Index
+	// next is the first index that was not handed out yet.
+	next Index
+	// hard is on stable storage; emitted was handed out last.
+	hard, emitted HardState
+}
+
+// persist is a write under way. last is what durable becomes when it completes: the last entry that it made durable and that is
+// still in the log.
+type persist struct {
+	seq  uint64
+	last Index
+	hard HardState
+}
+
+// begin numbers a new write, which makes the log durable up to last, and the hard state that was emitted.
+func (p *persists) begin(last Index) uint64 {
+	p.seq++
+	p.pending = append(p.pending, persist{seq: p.seq, last: last, hard: p.emitted})
+	return p.seq
+}
+
+// synced notes that write seq and all before it are complete, and tells whether anything changed. What was truncated in the
+// meantime stays undurable, even if other entries took its place: the completion was of the old ones (ABA).
+func (p *persists) synced(seq uint64) bool {
+	if seq > p.seq {
+		return false
+	}
+	n := 0
+	for n < len(p.pending) && p.pending[n].seq <= seq {
+		p.durable = max(p.durable, p.pending[n].last)
+		p.hard = p.pending[n].hard
+		n++
+	}
+	p.pending = append(p.pending[:0], p.pending[n:]...)
+	return n > 0
+}
+
+// truncated notes that the entries from i on were removed from the log.
+func (p *persists) truncated(i Index) {
+	p.durable = min(p.durable, i-1)
+	p.next = min(p.next, i)
+	for k := range p.pending {
+		p.pending[k].last = min(p.pending[k].last, i-1)
+	}
+}
+
+// replaced notes that the log was durably replaced by a snapshot at i.
+func (p *persists) replaced(i Index) {
+	p.truncated(i + 1)
+	p.durable, p.next = i, i+1
+}
