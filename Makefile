@@ -1,0 +1,49 @@
+# Everything that one does with this repository by hand. Needs Go and git, nothing else: tools come as Go modules, at fixed versions.
+
+GO          ?= go
+STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME    ?= 30s
+
+# The core has to run in a browser too.
+WASM_PACKAGES = ./raft/... ./wal/... ./engine/...
+# Directories with a go.mod of their own: what they need never enters ours.
+MODULES = $(patsubst %/go.mod,%,$(wildcard */go.mod))
+
+.PHONY: help demo build test race fuzz bench lint wasm modules
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build ## build, start three members on this machine and watch them
+	@exec bin/balsa demo
+
+build: ## build bin/balsa
+	@mkdir -p bin
+	$(GO) build -o bin/balsa ./cmd/balsa
+
+test: lint wasm ## check everything that a change has to pass
+	$(GO) test ./...
+	@set -e; for module in $(MODULES); do echo "cd $$module && $(GO) test ./..."; (cd $$module && $(GO) test ./...); done
+
+race: ## run the tests under the race detector
+	$(GO) test -race ./...
+
+fuzz: ## run each fuzz test for FUZZTIME (30s)
+	@set -e; for package in $$($(GO) list ./...); do \
+		for name in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "fuzz $$package $$name"; \
+			$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+bench: ## run the benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+lint: ## check formatting, go vet, staticcheck
+	@unformatted=$$(gofmt -l .); \
+		if [ -n "$$unformatted" ]; then echo "not formatted, run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(STATICCHECK) ./...
+
+wasm:
+	GOOS=js GOARCH=wasm $(GO) build $(WASM_PACKAGES)
