@@ -1,0 +1,18 @@
+// Command balsa is the whole of Balsa in one binary: a demo cluster, the server, and a client for the command line.
+//
+// It only wires things together: what a command does lives in the packages under internal, one per family of commands, and what those
+// drive lives in the rooms below.
+package main
+
+import (
+	"os"
+
+	"github.com/balsa-raft/balsa/cmd/balsa/internal/cli"
+	"github.com/balsa-raft/balsa/cmd/balsa/internal/client"
+)
+
+func main() {
+	root := cli.NewRoot()
+	client.AddCommands(root)
+	os.Exit(cli.Run(root, os.Args[1:]))
+}
