@@ -25,7 +25,7 @@ func (c *Core) mayLead() (bool, string) {
 	conf := c.latest().Configuration
 	self, _ := conf.Find(c.cfg.ID)
 	switch {
-	case !conf.IsVoter(c.cfg.ID):
+	case !c.voterUntilCommitted():
 		return false, "thesis §4.2.1: only a voter of its own configuration campaigns"
 	case !c.sameIncarnation(self, c.cfg.Incarnation):
 		return false, "this member's disk was replaced: it has to be admitted again"
@@ -39,6 +39,21 @@ func (c *Core) mayLead() (bool, string) {
 		return false, "there is no later term"
 	}
 	return true, ""
+}
+
+// voterUntilCommitted tells whether this member votes in the configuration in force, or in the one before, while the one in force may not be
+// committed. Thesis §4.2.2: a server that is not part of its latest configuration still starts elections, because it might be needed
+// until that is committed. Its own vote then does not count.
+func (c *Core) voterUntilCommitted() bool {
+	for i := len(c.confs) - 1; i >= 0; i-- {
+		if c.confs[i].Configuration.IsVoter(c.cfg.ID) {
+			return true
+		}
+		if c.confs[i].Index <= c.commit {
+			return false
+		}
+	}
+	return false
 }
 
 // sameIncarnation tells whether an incarnation is the one that the group admitted, as far as both are known.
@@ -202,8 +217,11 @@ func (c *Core) onVoteRequest(m *VoteRequest) {
 
 // refusal tells why this member may not vote for a candidate with such a log, whatever the term.
 func (c *Core) refusal(last Index, term Term) string {
-	self, _ := c.latest().Configuration.Find(c.cfg.ID)
+	conf := c.latest().Configuration
+	self, _ := conf.Find(c.cfg.ID)
 	switch {
+	case conf.empty():
+		return "this member knows no configuration: it may have forgotten one, and what it promised" // See Change.
 	case !c.log.upToDate(last, term):
 		return "§5.4.1: the candidate's log is less up-to-date"
 	case c.repair != nil:

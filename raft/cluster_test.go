@@ -395,10 +395,29 @@ func (c *cluster) until(what string, holds func() bool) {
 	c.t.Helper()
 	for end := c.now + 20*time.Second; !holds(); {
 		if c.now > end {
-			c.t.Fatalf("never: %s", what)
+			c.t.Fatalf("never: %s\n%s", what, c.describe())
 		}
 		c.advance(time.Millisecond)
 	}
+}
+
+// describe tells how every member stands.
+func (c *cluster) describe() string {
+	var s string
+	for _, m := range c.members {
+		if m.down {
+			s += fmt.Sprintf("n%d is down\n", m.id)
+			continue
+		}
+		st := m.core.Status()
+		s += fmt.Sprintf("n%d %v term %d leader %d, log %d-%d durable %d commit %d applied %d, members %v at %d, incarnation %d of %v\n",
+			m.id, st.Role, st.Term, st.Leader, st.First, st.Last, st.Durable, st.Commit, st.Applied, st.Configuration,
+			st.ConfigurationIndex, m.cfg.Incarnation, st.Configuration.Members)
+		for _, p := range st.Peers {
+			s += fmt.Sprintf("   %+v\n", p)
+		}
+	}
+	return s
 }
 
 func (c *cluster) crash(m *member) {
@@ -415,7 +434,9 @@ func (c *cluster) isolate(id MemberID) {
 	}
 }
 
-func (c *cluster) cutLink(a, b MemberID) { c.cut[[2]MemberID{a, b}], c.cut[[2]MemberID{b, a}] = true, true }
+func (c *cluster) cutLink(a, b MemberID) {
+	c.cut[[2]MemberID{a, b}], c.cut[[2]MemberID{b, a}] = true, true
+}
 
 // partition leaves only the links within each group.
 func (c *cluster) partition(groups ...[]MemberID) {

@@ -31,6 +31,10 @@ type Configuration struct {
 // Change is a request to alter the configuration. Members in Set are added, or replace the member of the same ID (which is how a
 // learner is promoted, a voter demoted, an address updated); those in Remove are removed. A change of more than one
 // voter goes through joint consensus; one that changes at most one voter is made in a single step (thesis §4.1).
+//
+// A member becomes a voter only once it has caught up (thesis §4.2.1): if Set asks for one that has not, it is, or stays, a learner with
+// AutoPromote, and the leader makes it a voter in time. A voter that has no log yet would only cost availability; and because nobody ever needs the vote of a
+// member that knows no configuration, such a member can refuse to vote, which is what keeps a wiped disk from voting away what it forgot.
 type Change struct {
 	Set    []Member
 	Remove []MemberID

@@ -36,7 +36,7 @@ type Core struct {
 	// quiesced says that the group is silent by agreement: no heartbeats are sent or expected.
 	quiesced bool
 	// installing is the snapshot that the caller is taking over, nil if none.
-	installing *SnapshotMeta
+	installing *installation
 	// repair is not nil while entries that the disk lost are being fetched from the leader.
 	repair *repair
 	// doubt is not 0 if an applied part of the log up to there is lost, which may have held a configuration: the one in force may be outdated, so

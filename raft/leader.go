@@ -367,6 +367,9 @@ func (c *Core) replicate() {
 
 func (c *Core) replicateTo(p *progress) {
 	l := c.leading
+	if p.next <= c.log.base && p.state != Snapshotting {
+		c.needSnapshot(p)
+	}
 	switch p.state {
 	case Probing:
 		if !p.probeSent && p.fetching.Member == NoMember {
@@ -378,7 +381,7 @@ func (c *Core) replicateTo(p *progress) {
 				break
 			}
 		}
-		if p.state == Replicating && p.next > c.log.base && min(c.commit, p.next-1) > p.commitSent && p.sentRound == l.round {
+		if min(c.commit, p.next-1) > p.commitSent && p.sentRound == l.round {
 			c.sendEntries(p, nil, 0) // The commit index does not wait for the next heartbeat.
 		}
 	}
@@ -388,12 +391,9 @@ func (c *Core) replicateTo(p *progress) {
 }
 
 // sendNext sends entries from next on, or an empty request if there are none. It tells whether something was sent; if not,
-// entries or a snapshot are on the way from the caller.
+// the entries are on the way from the caller.
 func (c *Core) sendNext(p *progress) bool {
 	switch {
-	case p.next <= c.log.base:
-		c.needSnapshot(p)
-		return false
 	case p.next > c.log.last:
 		c.sendEntries(p, nil, 0)
 	case p.next >= c.log.first:

@@ -114,6 +114,9 @@ func (c *Core) changed(ch Change) (Configuration, error) {
 			return Configuration{}, fmt.Errorf("%w: member %d is both set and removed", ErrBadChange, m.ID)
 		}
 		i, found := slices.BinarySearchFunc(members, m.ID, func(m Member, id MemberID) int { return compare(m.ID, id) })
+		if !m.Learner && !c.ready(m.ID) && !votesIn(old.Members, m.ID) {
+			m.Learner, m.AutoPromote = true, true
+		}
 		if !found {
 			members = slices.Insert(members, i, m)
 			continue
@@ -138,6 +141,12 @@ func (c *Core) changed(ch Change) (Configuration, error) {
 		next.Outgoing = cloneMembers(old.Members)
 	}
 	return next, nil
+}
+
+// ready tells whether a learner has caught up, and has the configuration that made it one.
+func (c *Core) ready(id MemberID) bool {
+	p := c.leading.peer(id)
+	return p != nil && p.catchUp.done && p.match >= c.latest().Index && p.match >= c.leading.noop
 }
 
 func compare(a, b MemberID) int {
@@ -251,7 +260,7 @@ func (c *Core) owed(m *Member) bool {
 	case m.Incarnation == 0 && p.seenIncarnation != 0 && c.mayStamp():
 		m.Incarnation = p.seenIncarnation
 		return true
-	case m.Learner && m.AutoPromote && p.catchUp.done && p.match >= l.noop:
+	case m.Learner && m.AutoPromote && c.ready(m.ID):
 		m.Learner, m.AutoPromote = false, false
 		return true
 	}

@@ -19,7 +19,8 @@ type Output struct {
 	// Reads are the ReadIndex requests that are settled.
 	Reads []Read
 	// Install is a snapshot whose state the caller has to take over: its body was announced by the InstallSnapshot message. The
-	// caller replaces the log by the snapshot durably, restores the machine, and calls SnapshotInstalled. Entries of this Output come after it.
+	// caller replaces the log by the snapshot durably, restores the machine, and calls SnapshotInstalled. It comes only when all persists
+	// are durable, and no entries come until it is answered.
 	Install *SnapshotMeta
 	// Fetches are runs of entries that followers need and the core does not hold; the caller reads them and calls Fetched.
 	Fetches []Fetch

@@ -56,6 +56,8 @@ func (p *persists) truncated(i Index) {
 
 // replaced notes that the log was durably replaced by a snapshot at i.
 func (p *persists) replaced(i Index) {
-	p.truncated(i + 1)
 	p.durable, p.next = i, i+1
+	for k := range p.pending {
+		p.pending[k].last = i
+	}
 }

@@ -58,13 +58,30 @@ func (c *Core) onInstallSnapshot(m *InstallSnapshot) {
 		c.ignore(m.From, "the disk lost entries that may be committed, and they are beyond the snapshot")
 	default:
 		// Figure 13, 7: discard the entire log. It waits until the caller has taken over the snapshot.
-		installing := *meta
-		installing.Configuration = meta.Configuration.Clone()
-		c.installing = &installing
-		out := installing
-		c.out.Install = &out
+		c.installing = &installation{meta: *meta}
+		c.installing.meta.Configuration = meta.Configuration.Clone()
 		c.dirty = true
 	}
+}
+
+// installation is a snapshot that replaces the log.
+type installation struct {
+	meta SnapshotMeta
+	// asked says that Output.Install went out.
+	asked bool
+}
+
+// askToInstall hands out the snapshot once no write is under way: what was written before belongs to the log that it replaces, and
+// the term that it was sent in has to be durable before it is.
+func (c *Core) askToInstall() {
+	i := c.installing
+	if i == nil || i.asked || len(c.disk.pending) > 0 || !c.hardDurable() {
+		return
+	}
+	i.asked = true
+	meta := i.meta
+	meta.Configuration = meta.Configuration.Clone()
+	c.out.Install = &meta
 }
 
 // ackSnapshot tells the leader that everything up to match is here.
@@ -75,10 +92,10 @@ func (c *Core) ackSnapshot(match Index) {
 // SnapshotInstalled answers Output.Install: the log is durably replaced by the snapshot and the machine restored from it,
 // or not, and then nothing was changed.
 func (c *Core) SnapshotInstalled(meta SnapshotMeta, ok bool) {
-	if c.installing == nil || c.installing.Index != meta.Index || c.installing.Term != meta.Term {
+	if c.installing == nil || !c.installing.asked || c.installing.meta.Index != meta.Index || c.installing.meta.Term != meta.Term {
 		return
 	}
-	s := c.installing
+	s := c.installing.meta
 	c.installing = nil
 	c.dirty = true
 	if !ok {

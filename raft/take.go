@@ -12,6 +12,7 @@ func (c *Core) Take() Output {
 	c.acknowledge()
 	c.forwardReads()
 	c.persist()
+	c.askToInstall()
 	more := c.handOut()
 	c.out.Seq = c.disk.seq
 	out := c.out
