@@ -19,6 +19,8 @@ type cluster struct {
 	cut map[[2]MemberID]bool
 	// manualSync leaves writes unsynced until the test syncs them.
 	manualSync bool
+	// sharedClock lets members know the time when a message arrives, without running their timers.
+	sharedClock bool
 	story      func(m *member, line string)
 
 	// What the properties are checked with.
@@ -346,6 +348,9 @@ func (c *cluster) handOver(f flight) {
 			c.snapshotDone(snapshot, false)
 		}
 		return
+	}
+	if c.sharedClock {
+		to.core.now = max(to.core.now, c.now)
 	}
 	to.core.Receive(f.message)
 	c.settle(to)

@@ -273,11 +273,11 @@ func (c *Core) misaddressed(m Message, h *Header) string {
 
 // advanceTerm follows §5.1: whoever sees a higher term adopts it and becomes a follower.
 func (c *Core) advanceTerm(t Term, from MemberID) {
-	c.event(Event{Kind: EventTermAdvanced, Peer: from, Rule: "§5.1: a message has a higher term"})
 	if c.role == Leader {
 		c.event(Event{Kind: EventSteppedDown, Peer: from, Rule: "§5.1: a message has a higher term"})
 	}
 	c.setTerm(t)
+	c.event(Event{Kind: EventTermAdvanced, Peer: from, Rule: "§5.1: a message has a higher term"})
 	c.follow(NoMember)
 }
 

@@ -419,6 +419,9 @@ func (c *Core) sendEntries(p *progress, entries []Entry, size uint64) {
 	switch p.state {
 	case Probing:
 		p.probeSent = true
+		if c.leading.round == 1 && len(entries) > 0 {
+			p.sentRound = 1 // The no-op itself tells of the new leader.
+		}
 	case Replicating:
 		p.next = last + 1
 		if len(entries) > 0 {

@@ -61,7 +61,9 @@ func (c *Core) updatePeers() {
 	l.peers = peers
 	l.self = l.peer(c.cfg.ID)
 	l.self.match, l.self.next = c.disk.durable, c.disk.durable+1
-	l.self.seenIncarnation = c.cfg.Incarnation
+	if l.self.incarnation == 0 {
+		l.self.seenIncarnation = c.cfg.Incarnation
+	}
 	l.self.round, l.self.lastActive, l.self.leaving = l.round, c.now, false
 	if to := l.transfer.to; to != NoMember && !conf.IsVoter(to) {
 		c.endTransfer("thesis §3.10: the target is no voter any more")
@@ -251,7 +253,8 @@ func (c *Core) owed(m *Member) bool {
 	l := c.leading
 	p := l.peer(m.ID)
 	switch {
-	case m.Incarnation != 0 && p.seenIncarnation != 0 && c.now-p.lastActive >= c.cfg.ElectionTimeoutMax:
+	case m.Incarnation != 0 && p.seenIncarnation != 0 && p.seenIncarnation != m.Incarnation &&
+		c.now-p.lastActive >= c.cfg.ElectionTimeoutMax:
 		// Another disk answers in its name, and the old one does not: it comes back as one that knows nothing. While the
 		// old one still answers, the other is an impostor, and is left out.
 		m.AutoPromote = m.AutoPromote || !m.Learner
@@ -284,7 +287,10 @@ func (c *Core) mayStamp() bool {
 // admitted tells whether an answer comes from the disk that the group admitted, and remembers if not.
 func (c *Core) admitted(p *progress, h *Header) bool {
 	switch {
-	case h.Incarnation == 0 || p.incarnation == h.Incarnation:
+	case h.Incarnation == 0:
+		return true
+	case p.incarnation == h.Incarnation:
+		p.seenIncarnation = 0 // The one that the group knows lives.
 		return true
 	case p.incarnation == 0:
 		p.seenIncarnation = h.Incarnation

@@ -70,7 +70,7 @@ func runRandom(t *testing.T, seed uint64) {
 		m.machineDurable = rng.IntN(2) == 0
 	}
 	r.manualSync = true
-	steps := 300 + rng.IntN(900)
+	steps := 300 + rng.IntN(1500)
 	for range steps {
 		r.step()
 		r.checkReads()
@@ -104,10 +104,14 @@ func (r *random) step() {
 	case p < 450:
 		r.deliverSome()
 	case p < 620:
-		r.sync(m, rng.IntN(len(m.writes)+1))
-		r.settle(m)
+		for _, m := range r.members {
+			if n := len(m.writes); !m.down && n > 0 && rng.IntN(3) > 0 {
+				r.sync(m, 1+rng.IntN(n))
+				r.settle(m)
+			}
+		}
 	case p < 760:
-		r.now += time.Duration(rng.IntN(30)) * time.Millisecond
+		r.now += time.Duration(rng.IntN(25)) * time.Millisecond
 		for _, m := range r.members {
 			if !m.down && rng.IntN(8) > 0 {
 				m.core.Tick(r.now)
@@ -118,11 +122,11 @@ func (r *random) step() {
 		r.proposeSome()
 	case p < 890:
 		r.read(m)
-	case p < 900:
+	case p < 896:
 		r.crash(m)
-	case p < 915:
+	case p < 912:
 		r.restart()
-	case p < 925:
+	case p < 918:
 		r.cutSome()
 	case p < 940:
 		r.heal()
@@ -150,7 +154,7 @@ func (r *random) step() {
 
 // deliverSome delivers, drops or duplicates a message out of the oldest few, mostly the oldest.
 func (r *random) deliverSome() {
-	for range 1 + r.rng.IntN(6) {
+	for range 1 + r.rng.IntN(16) {
 		if len(r.network) == 0 {
 			return
 		}

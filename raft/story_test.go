@@ -114,8 +114,7 @@ func storyOfEvent(e Event) string {
 	case EventVoteReceived:
 		s = fmt.Sprintf("has n%d's vote, %d in all", e.Peer, e.Count)
 	case EventTermAdvanced:
-		s = fmt.Sprintf("moves to term %d", e.Term)
-		return s // The event is told in the term before.
+		s = fmt.Sprintf("learns of term %d from n%d", e.Term, e.Peer)
 	case EventLeaderKnown:
 		s = fmt.Sprintf("follows n%d", e.Peer)
 	case EventProposed:
