@@ -1,13 +1,57 @@
 // Package balsa is Raft that you can embed: it makes a durable, replicated state machine out of any Go type.
+//
+// A Host is this process's part: one directory, one write-ahead log and one peer address for as many groups as you like. A Group is one replicated
+// state machine. You write a StateMachine; the rest is Open, Start, Propose and ReadBarrier:
+//
+//	host, err := balsa.Open(balsa.Options{Dir: dir, Listen: "10.0.0.1:2380"})
+//	group, err := host.Start(1, members, machine)
+//	result, err := group.Propose(ctx, command) // replicated, durable on a majority, applied here
+//	err = group.ReadBarrier(ctx)               // what the machine holds now is linearizable, on any member
+//
+// The package wires the rooms below it together: raft (the protocol), engine (turns), wal (the log) and transport (peer connections). It does not look into
+// commands, and it knows nothing of key-value stores or gRPC.
 package balsa
 
-import "github.com/balsa-raft/balsa/engine"
+import (
+	"github.com/balsa-raft/balsa/engine"
+	"github.com/balsa-raft/balsa/raft"
+)
 
-// The types that a replicated state machine is written against. They are the engine's; see there for their contracts.
+// The types that a replicated state machine is written against, and what a group tells of itself. See package engine for their contracts.
 type (
 	StateMachine        = engine.StateMachine
 	DurableStateMachine = engine.DurableStateMachine
 	SnapshotWriter      = engine.SnapshotWriter
 	Entry               = engine.Entry
 	Result              = engine.Result
+	Group               = engine.Group
+	Status              = engine.Status
+)
+
+// The vocabulary of the protocol. See package raft.
+type (
+	GroupID       = raft.GroupID
+	MemberID      = raft.MemberID
+	Index         = raft.Index
+	Term          = raft.Term
+	Member        = raft.Member
+	Change        = raft.Change
+	Configuration = raft.Configuration
+)
+
+// The errors of Propose, ReadBarrier, ChangeMembers and TransferLeadership. Except after ErrIndeterminate, the request did not happen.
+var (
+	ErrIndeterminate  = engine.ErrIndeterminate
+	ErrOverloaded     = engine.ErrOverloaded
+	ErrNoLeader       = engine.ErrNoLeader
+	ErrDropped        = engine.ErrDropped
+	ErrTooLarge       = engine.ErrTooLarge
+	ErrFull           = engine.ErrFull
+	ErrClosed         = engine.ErrClosed
+	ErrStopped        = engine.ErrStopped
+	ErrTransferFailed = engine.ErrTransferFailed
+	ErrChangePending  = raft.ErrChangePending
+	ErrNotReady       = raft.ErrNotReady
+	ErrBadChange      = raft.ErrBadChange
+	ErrUnknownMember  = raft.ErrUnknownMember
 )

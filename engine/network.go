@@ -48,28 +48,28 @@ type ForwardRequest struct {
 	Data []byte
 }
 
-// ForwardCode is how a forwarded request ended.
+// ForwardCode is what the leader says of a forwarded request.
 type ForwardCode uint8
 
-// How a forwarded request ends. Only ForwardDone and ForwardIndeterminate leave open that it happened.
+// What the leader says. After ForwardAccepted the follower learns the outcome from its own log, so that the member which was asked has the
+// change applied when it answers.
 const (
-	ForwardDone          ForwardCode = 1 // applied; Data is the result
+	ForwardAccepted      ForwardCode = 1 // appended at Index in the header's Term; or a transfer that has begun
 	ForwardNotLeader     ForwardCode = 2 // not done: the receiver is no leader; Leader says who may be
 	ForwardOverloaded    ForwardCode = 3 // not done: too much is waiting
-	ForwardDropped       ForwardCode = 4 // not done: another leader's entry took its place
-	ForwardIndeterminate ForwardCode = 5 // may or may not have happened
-	ForwardRefused       ForwardCode = 6 // not done: Data is the reason, as text
+	ForwardIndeterminate ForwardCode = 4 // may or may not have happened: the request came twice, or out of order
+	ForwardRefused       ForwardCode = 5 // not done: Data says why
 )
 
-// ForwardReply answers a ForwardRequest.
+// ForwardReply answers a ForwardRequest as soon as the leader has it in its log, before it is committed.
 type ForwardReply struct {
 	raft.Header
 	ID     uint64
 	Code   ForwardCode
 	Leader raft.MemberID
-	// Index is that of the entry, when done.
-	Index raft.Index
-	Data  []byte
+	Index  raft.Index
+	// Data is, after ForwardRefused, one byte that names the error (see refusals) and its text.
+	Data []byte
 }
 
 // SnapshotChunk is a piece of a snapshot's body on its way to a follower. The receiver stages the pieces in a file and acknowledges how far it has

@@ -1,0 +1,170 @@
+package engine
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/balsa-raft/balsa/wal"
+)
+
+// persist is one write that a group wants, and what may happen once it is durable. Without a group it is the host's own.
+type persist struct {
+	group *Group
+	seq   uint64
+	batch wal.Batch
+	after []Envelope
+	then  func() // runs in the Sync stage once durable
+}
+
+// empty tells whether there is nothing to write: the persist only waits for those before it.
+func (p *persist) empty() bool {
+	b := &p.batch
+	return b.HardState == nil && len(b.Entries) == 0 && b.Snapshot == nil && b.Compact == nil && !b.Remove
+}
+
+// disk is the Sync stage: whatever all groups queued while one fsync ran goes into the next one.
+type disk struct {
+	host *Host
+	log  *wal.Log
+
+	mu      sync.Mutex
+	queue   []persist
+	syncing atomic.Bool
+
+	// The stage's own.
+	spare   []persist
+	blocked []persist // writes that wait for room on the disk, in order
+	batches []wal.Batch
+	after   []Envelope
+
+	// since is when the turns first saw the sync that is running, for stuck; guarded by mu.
+	sinceRun uint64
+	since    time.Duration
+	run      atomic.Uint64 // numbers the syncs; odd while one is running
+}
+
+func (d *disk) enqueue(p []persist) {
+	d.mu.Lock()
+	d.queue = append(d.queue, p...)
+	d.mu.Unlock()
+	d.host.notify(StageSync, 0)
+}
+
+// stuck tells for how long the sync that is running has been running, as the turns see it.
+func (d *disk) stuck(now time.Duration) time.Duration {
+	run := d.run.Load()
+	if run%2 == 0 {
+		return 0
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.sinceRun != run {
+		d.sinceRun, d.since = run, now
+	}
+	return now - d.since
+}
+
+// Sync is one pass of the Sync stage: it writes everything that is queued with one fsync, lets the messages go that waited for it, and tells the
+// groups. It blocks for as long as the disk does, and reports whether there was anything to do.
+func (h *Host) Sync() bool {
+	d := &h.disk
+	d.mu.Lock()
+	work := d.queue
+	d.queue = d.spare[:0]
+	d.mu.Unlock()
+	if len(work) == 0 && len(d.blocked) == 0 {
+		d.spare = work
+		return false
+	}
+	if h.Err() == nil {
+		d.run.Add(1)
+		d.write(work)
+		d.run.Add(1)
+	}
+	clear(work)
+	d.spare = work[:0]
+	return true
+}
+
+// write makes the work durable, as far as there is room, and announces it.
+func (d *disk) write(work []persist) {
+	if len(d.blocked) > 0 {
+		work = append(d.blocked, work...)
+		d.blocked = nil
+	}
+	done, err := d.append(work)
+	if err == nil && len(d.batches) > 0 {
+		err = d.log.Sync()
+	}
+	clear(d.batches)
+	d.batches = d.batches[:0]
+	if err != nil {
+		d.host.fail(err)
+		return
+	}
+	d.announce(done)
+}
+
+// append hands the batches to the log. Where the disk is full, a group's writes stop at the first that has no room, so that their order stays; the
+// other groups go on.
+func (d *disk) append(work []persist) ([]persist, error) {
+	for i := range work {
+		if !work[i].empty() {
+			d.batches = append(d.batches, work[i].batch)
+		}
+	}
+	if len(d.batches) == 0 {
+		return work, nil
+	}
+	err := d.log.Append(d.batches)
+	if !errors.Is(err, wal.ErrFull) {
+		return work, err
+	}
+	done := make([]persist, 0, len(work))
+	full := map[*Group]bool{}
+	for _, p := range work {
+		if full[p.group] {
+			d.blocked = append(d.blocked, p)
+			continue
+		}
+		if !p.empty() {
+			err := d.log.Append([]wal.Batch{p.batch})
+			if errors.Is(err, wal.ErrFull) {
+				full[p.group] = true
+				d.blocked = append(d.blocked, p)
+				continue
+			} else if err != nil {
+				return nil, err
+			}
+		}
+		done = append(done, p)
+	}
+	return done, nil
+}
+
+// announce lets go what waited for the writes. The messages leave from here: a hop through the group's turn would only cost time.
+func (d *disk) announce(done []persist) {
+	for i := range done {
+		d.after = append(d.after, done[i].after...)
+	}
+	if len(d.after) > 0 {
+		d.host.options.Network.Send(d.after)
+		clear(d.after)
+		d.after = d.after[:0]
+	}
+	for i := range done {
+		p := &done[i]
+		if p.then != nil {
+			p.then()
+		}
+		if p.group != nil && p.seq > p.group.syncedSeq.Load() {
+			p.group.syncedSeq.Store(p.seq)
+			p.group.touch()
+		}
+	}
+}
+
+// blockedWrites tells whether writes wait for room, so that the stage tries again after a while.
+func (d *disk) blockedWrites() bool { return len(d.blocked) > 0 }

@@ -1,0 +1,185 @@
+package engine
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/balsa-raft/balsa/raft"
+)
+
+// forward is a call that was passed to the leader and not yet accepted.
+type forward struct {
+	call    *call
+	address string
+	expires time.Duration // when to give up hope of an answer; set once another leader is known
+	leader  raft.MemberID
+}
+
+// forwarder names who forwards: a host may carry several members of a group over its life.
+type forwarder struct {
+	address string
+	member  raft.MemberID
+}
+
+// forwardAll passes calls on to the leader. From here on their outcome is the leader's to say.
+func (g *Group) forwardAll(calls []*call) {
+	leader := g.core.Leader()
+	address := g.addressOf(leader)
+	if address == "" {
+		g.held = append(g.held, calls...)
+		return
+	}
+	for _, c := range calls {
+		if !c.start() {
+			continue
+		}
+		id := g.host.forwardID.Add(1)
+		m := &ForwardRequest{Header: g.header(leader), ID: id, Sum: c.sum, Data: c.data}
+		switch c.kind {
+		case callPropose:
+			m.Op = ForwardProposal
+		case callChange:
+			m.Op, m.Data = ForwardChange, c.change.Encode(nil)
+			m.Sum = raft.Sum(m.Data)
+		case callTransfer:
+			m.Op, m.Sum = ForwardTransfer, raft.Sum(c.data)
+		}
+		g.forwards[id] = &forward{call: c, address: address, leader: leader, expires: math.MaxInt64}
+		g.worker.envelopes = append(g.worker.envelopes, Envelope{Group: g.id, To: address, Message: m})
+	}
+}
+
+func (g *Group) header(to raft.MemberID) raft.Header {
+	return raft.Header{From: g.self, To: to, Term: g.core.Term(), Incarnation: g.host.options.Log.Incarnation()}
+}
+
+// receiveForward serves, at the leader, what a follower passes on. A duplicate or a straggler is never proposed: an earlier copy
+// may have been.
+func (g *Group) receiveForward(from string, m *ForwardRequest) {
+	reply := &ForwardReply{Header: g.header(m.From), ID: m.ID, Leader: g.core.Leader()}
+	who := forwarder{address: from, member: m.From}
+	switch {
+	case m.ID <= g.forwarded[who]:
+		reply.Code = ForwardIndeterminate
+	case g.core.Role() != raft.Leader:
+		reply.Code = ForwardNotLeader
+	default:
+		g.forwarded[who] = m.ID
+		g.serveForward(m, reply)
+	}
+	// The reply leaves before the entry itself does, so that the follower knows whom to tell when it applies the entry.
+	g.worker.envelopes = append(g.worker.envelopes, Envelope{Group: g.id, To: from, Message: reply})
+}
+
+func (g *Group) serveForward(m *ForwardRequest, reply *ForwardReply) {
+	var err error
+	switch m.Op {
+	case ForwardProposal:
+		if g.host.options.Log.Full() {
+			err = ErrFull
+			break
+		}
+		if len(m.Data) > g.host.options.MaxCommandBytes {
+			err = ErrTooLarge
+			break
+		}
+		reply.Index, reply.Term, err = g.core.Propose([]raft.Proposal{{Kind: raft.EntryCommand, Sum: m.Sum, Data: m.Data}})
+	case ForwardChange:
+		var change raft.Change
+		if change, err = raft.DecodeChange(m.Data); err == nil {
+			reply.Index, reply.Term, err = g.core.ChangeMembers(change)
+		}
+	case ForwardTransfer:
+		var to raft.MemberID
+		if to, err = decodeMember(m.Data); err == nil {
+			err = g.core.TransferLeadership(to)
+		}
+	default:
+		err = fmt.Errorf("balsa: unknown forwarded operation %d", m.Op)
+	}
+	switch {
+	case err == nil:
+		reply.Code = ForwardAccepted
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrTransferring) && m.Op == ForwardProposal:
+		reply.Code = ForwardNotLeader
+	case errors.Is(err, raft.ErrOverloaded):
+		reply.Code = ForwardOverloaded
+	default:
+		reply.Code, reply.Data = ForwardRefused, encodeRefusal(err)
+	}
+}
+
+// receiveForwardReply learns what became of a forwarded call.
+func (g *Group) receiveForwardReply(m *ForwardReply) {
+	f := g.forwards[m.ID]
+	if f == nil {
+		return
+	}
+	delete(g.forwards, m.ID)
+	c := f.call
+	switch m.Code {
+	case ForwardAccepted:
+		switch {
+		case c.kind == callTransfer:
+			c.finish(outcome{})
+		case m.Index <= g.apply.handed: // the entry overtook this reply: its result went by unclaimed
+			if c.kind == callChange {
+				c.finish(outcome{index: m.Index})
+				return
+			}
+			c.finish(outcome{err: ErrIndeterminate})
+		default:
+			g.waiting.add(m.Index, m.Term, []*call{c})
+		}
+	case ForwardNotLeader:
+		c.mayHaveHappened.Store(false)
+		g.held = append(g.held, c)
+	case ForwardOverloaded:
+		c.finish(outcome{err: ErrOverloaded})
+	case ForwardRefused:
+		c.finish(outcome{err: decodeRefusal(m.Data)})
+	default:
+		c.finish(outcome{err: ErrIndeterminate})
+	}
+}
+
+// failForwards gives up on the forwarded calls that match: whether the leader got them is unknown.
+func (g *Group) failForwards(match func(*forward) bool) {
+	for id, f := range g.forwards {
+		if match(f) {
+			delete(g.forwards, id)
+			f.call.finish(outcome{err: ErrIndeterminate})
+		}
+	}
+}
+
+// expireForwards gives an old leader one election timeout to answer after another one is known: after a transfer it still does.
+func (g *Group) expireForwards() {
+	if len(g.forwards) == 0 {
+		return
+	}
+	now, leader := g.worker.now, g.core.Leader()
+	g.failForwards(func(f *forward) bool {
+		if f.leader == leader {
+			return false
+		}
+		if f.expires == math.MaxInt64 {
+			f.expires = now + g.host.options.Raft.ElectionTimeoutMax
+		}
+		return f.expires <= now
+	})
+}
+
+func encodeMember(id raft.MemberID) []byte {
+	return binary.LittleEndian.AppendUint64(nil, uint64(id))
+}
+
+func decodeMember(data []byte) (raft.MemberID, error) {
+	if len(data) != 8 {
+		return 0, errors.New("balsa: a member id has 8 bytes")
+	}
+	return raft.MemberID(binary.LittleEndian.Uint64(data)), nil
+}

@@ -1,0 +1,337 @@
+package engine
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/balsa-raft/balsa/raft"
+	"github.com/balsa-raft/balsa/wal"
+)
+
+// Options are what a Host is made with. Log, FS, SnapshotDir, Network and Address are required.
+type Options struct {
+	// Log is the host's write-ahead log; the host owns it from then on, and closes it.
+	Log *wal.Log
+	// FS and SnapshotDir say where snapshots are kept. The directory is made if missing.
+	FS          wal.FS
+	SnapshotDir string
+	Network     Network
+	// Address is by what name peers reach this host.
+	Address string
+	// Epoch is larger at every start of this host than at all starts before: milliseconds of wall time, say. It keeps the ids of forwarded requests ascending.
+	Epoch uint64
+	// Seed makes the election timeouts.
+	Seed uint64
+	// Workers is how many turns may run in parallel; a group belongs to one of them. 1 by default.
+	Workers int
+	// Timing and limits of every group's core; ID, Incarnation and Seed are filled in.
+	Raft raft.Config
+
+	// MaxCommandBytes bounds one command: 8 MiB by default.
+	MaxCommandBytes int
+	// MaxPendingBytes bounds what waits in one group's inbox: 64 MiB by default.
+	MaxPendingBytes int64
+	// CompactBytes is how large a group's log may grow before it is compacted: 64 MiB by default. CompactEntries is the same
+	// in entries; 0 means no such bound.
+	CompactBytes   uint64
+	CompactEntries uint64
+	// KeepEntries are left in the log behind the applied index when it is compacted, so that a member that was away for a moment needs no snapshot: 5,000 by default.
+	KeepEntries uint64
+	// DiskStallTimeout is how long one fsync may take before the leaders of this host step down: 10 election timeouts by default.
+	DiskStallTimeout time.Duration
+
+	// Logger gets what an operator should know; nil discards it.
+	Logger *slog.Logger
+	// Observe, if set, is called within the turn with a group's events; it must be quick, must not call the group, and may not keep the slice.
+	Observe func(group raft.GroupID, member raft.MemberID, events []raft.Event)
+	// Check runs the core's invariants after every turn and panics on a violation: for tests and simulations.
+	Check bool
+}
+
+func (o *Options) setDefaults() error {
+	switch {
+	case o.Log == nil || o.FS == nil || o.Network == nil:
+		return errors.New("balsa: engine options need a log, a file system and a network")
+	case o.Address == "" || o.SnapshotDir == "":
+		return errors.New("balsa: engine options need an address and a snapshot directory")
+	}
+	setDefault(&o.Workers, 1)
+	setDefault(&o.MaxCommandBytes, 8<<20)
+	setDefault(&o.MaxPendingBytes, 64<<20)
+	setDefault(&o.CompactBytes, 64<<20)
+	setDefault(&o.KeepEntries, 5000)
+	if o.Raft.ElectionTimeoutMin == 0 {
+		o.Raft.ElectionTimeoutMin, o.Raft.ElectionTimeoutMax = 150*time.Millisecond, 300*time.Millisecond
+	}
+	setDefault(&o.Raft.HeartbeatInterval, 50*time.Millisecond)
+	setDefault(&o.DiskStallTimeout, 10*o.Raft.ElectionTimeoutMin)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Host carries members of many groups on one log. Its methods may be called from any goroutine, except the stages (Turn, Sync, Apply,
+// Background), each of which wants one caller at a time.
+type Host struct {
+	options Options
+	workers []*worker
+	disk    disk
+	store   *snapshotStore
+
+	mu     sync.RWMutex
+	groups map[raft.GroupID]*Group
+
+	ready readyGroups
+	jobs  jobQueue
+
+	forwardID atomic.Uint64
+	notify    func(Stage, int)
+	failOnce  sync.Once
+	failure   atomic.Pointer[error]
+	failed    chan struct{}
+	closed    chan struct{}
+	closeOnce sync.Once
+	loops     sync.WaitGroup
+}
+
+// Stage names one of the kinds of work a host does.
+type Stage uint8
+
+// The stages.
+const (
+	StageTurn Stage = iota
+	StageSync
+	StageApply
+	StageBackground
+)
+
+// NewHost makes a host without groups and without goroutines: call Run, or call the stages yourself. Notify, if set, is called
+// whenever a stage (for turns: of which worker) has something to do; it must not call back.
+func NewHost(o Options, notify func(stage Stage, worker int)) (*Host, error) {
+	if err := o.setDefaults(); err != nil {
+		return nil, err
+	}
+	store, err := openSnapshotStore(o.FS, o.SnapshotDir)
+	if err != nil {
+		return nil, err
+	}
+	h := &Host{
+		options: o, store: store, groups: map[raft.GroupID]*Group{}, notify: notify,
+		failed: make(chan struct{}), closed: make(chan struct{}),
+	}
+	if h.notify == nil {
+		h.notify = func(Stage, int) {}
+	}
+	h.disk.host, h.disk.log = h, o.Log
+	h.forwardID.Store(o.Epoch << 20)
+	for i := range o.Workers {
+		h.workers = append(h.workers, &worker{host: h, number: i})
+	}
+	return h, nil
+}
+
+// StartOptions describe the member of a group that this host is to carry.
+type StartOptions struct {
+	Group raft.GroupID
+	Self  raft.MemberID
+	// Bootstrap is the first configuration of a new group, the same on every member. It is ignored when the host has the group already. The zero
+	// configuration means: this member waits to be added by the others.
+	Bootstrap raft.Configuration
+	Machine   StateMachine
+}
+
+// Start restores the group from the log, or makes it, and begins to take part in it. It reads the disk and may restore a snapshot, so it
+// may take a while; other groups are not held up.
+func (h *Host) Start(o StartOptions) (*Group, error) {
+	if err := h.err(); err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	if _, taken := h.groups[o.Group]; taken {
+		h.mu.Unlock()
+		return nil, fmt.Errorf("balsa: group %d is already running on this host", o.Group)
+	}
+	h.groups[o.Group] = nil // nobody else may start it meanwhile
+	h.mu.Unlock()
+
+	g, err := restoreGroup(h, o)
+	h.mu.Lock()
+	if err != nil {
+		delete(h.groups, o.Group)
+	} else {
+		h.groups[o.Group] = g
+	}
+	h.mu.Unlock()
+	if err != nil {
+		return nil, fmt.Errorf("balsa: start group %d: %w", o.Group, err)
+	}
+	if err := h.err(); err != nil {
+		g.close() // the host was closed while the group was restored
+		return nil, err
+	}
+	g.touch()
+	return g, nil
+}
+
+// Stop ends this host's part in a group until it is started again; what is on disk stays. It returns once the machine is no longer used.
+func (h *Host) Stop(id raft.GroupID) error {
+	h.mu.Lock()
+	g := h.groups[id]
+	if g != nil {
+		delete(h.groups, id)
+	}
+	h.mu.Unlock()
+	if g == nil {
+		return fmt.Errorf("balsa: group %d is not running on this host", id)
+	}
+	g.close()
+	<-g.apply.idle
+	return nil
+}
+
+// Remove is Stop, and then deletes what the group has in the log and as snapshots. Do it only after the member was removed from the
+// group's configuration: a member that forgot what it had acknowledged must not come back.
+func (h *Host) Remove(id raft.GroupID) error {
+	if err := h.Stop(id); err != nil {
+		return err
+	}
+	h.disk.enqueue([]persist{{batch: wal.Batch{Group: id, Remove: true}}})
+	h.background(func() { h.store.prune(id, math.MaxUint64, false) })
+	return nil
+}
+
+// Group returns a running group, or nil.
+func (h *Host) Group(id raft.GroupID) *Group {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.groups[id]
+}
+
+// Groups returns the running groups, by id.
+func (h *Host) Groups() []*Group {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	groups := make([]*Group, 0, len(h.groups))
+	for _, g := range h.groups {
+		if g != nil {
+			groups = append(groups, g)
+		}
+	}
+	slices.SortFunc(groups, func(a, b *Group) int { return cmp.Compare(a.id, b.id) })
+	return groups
+}
+
+// Deliver implements Sink: it puts what peers sent into the inboxes of the groups it is for. Messages for groups that are not here are dropped.
+func (h *Host) Deliver(envelopes []Envelope) {
+	var g *Group
+	for i := range envelopes {
+		e := &envelopes[i]
+		if g == nil || g.id != e.Group {
+			if g = h.Group(e.Group); g == nil {
+				continue
+			}
+		}
+		g.deliver(*e)
+	}
+}
+
+// Disconnected implements Sink: what was forwarded to that host now has an unknown outcome, and a leader there that had fallen silent may be gone.
+func (h *Host) Disconnected(address string) {
+	for _, g := range h.Groups() {
+		if g.leans.Load() {
+			g.post(func() {
+				g.failForwards(func(f *forward) bool { return f.address == address })
+				if g.addressOf(g.core.Leader()) == address {
+					g.core.Wake()
+				}
+			})
+		}
+	}
+}
+
+// Turn gives every worker's groups a turn at time now (a monotonic duration since any origin) and returns when the next is due at
+// the latest; math.MaxInt64 if none is. Simulators call it; Run gives each worker its own goroutine instead.
+func (h *Host) Turn(now time.Duration) time.Duration {
+	next := time.Duration(math.MaxInt64)
+	for _, w := range h.workers {
+		next = min(next, w.turn(func() time.Duration { return now }))
+	}
+	return next
+}
+
+// fail stops the host for good: its promises cannot be kept any more.
+func (h *Host) fail(cause error) {
+	h.failOnce.Do(func() {
+		err := fmt.Errorf("%w: %w", ErrStopped, cause)
+		h.failure.Store(&err)
+		h.options.Logger.Error("host stops", "error", cause)
+		close(h.failed)
+	})
+	h.closeGroups()
+}
+
+// Failed is closed when the host had to stop by itself; Err says why.
+func (h *Host) Failed() <-chan struct{} { return h.failed }
+
+// Err says why the host stopped, or nil while it runs.
+func (h *Host) Err() error {
+	if p := h.failure.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+func (h *Host) err() error {
+	if err := h.Err(); err != nil {
+		return err
+	}
+	select {
+	case <-h.closed:
+		return ErrClosed
+	default:
+		return nil
+	}
+}
+
+func (h *Host) closeGroups() {
+	for _, g := range h.Groups() {
+		g.close()
+	}
+}
+
+// Close stops all groups and the goroutines, and closes the log. What was not answered yet ends in ErrClosed or ErrIndeterminate.
+func (h *Host) Close() error {
+	var err error
+	h.closeOnce.Do(func() {
+		close(h.closed)
+		h.closeGroups()
+		h.wakeAll()
+		h.loops.Wait()
+		err = h.options.Log.Close()
+	})
+	return err
+}
+
+func (h *Host) wakeAll() {
+	for i := range h.workers {
+		h.notify(StageTurn, i)
+	}
+	h.notify(StageSync, 0)
+	h.notify(StageApply, 0)
+	h.notify(StageBackground, 0)
+}

@@ -1,0 +1,297 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/balsa-raft/balsa/raft"
+)
+
+// callKind says what a client wants.
+type callKind uint8
+
+const (
+	callPropose callKind = iota
+	callChange
+	callTransfer
+)
+
+// call is one request of a client on its way through the group. It is answered exactly once, on done; whoever answers may not touch
+// it afterwards. A caller that gives up marks it abandoned; such a call is left to the garbage collector, since somebody may still hold it.
+type call struct {
+	kind callKind
+	sum  uint32
+	data []byte // the command; for callTransfer the target
+	// change is what callChange asks for.
+	change raft.Change
+	done   chan outcome
+	state  atomic.Uint32
+	// mayHaveHappened is set before the call leaves this member's hands: from then on giving up means "unknown".
+	mayHaveHappened atomic.Bool
+}
+
+const (
+	callWaiting uint32 = iota
+	callAnswered
+	callAbandoned
+)
+
+// outcome is how a call ends. retry says that it surely did not happen and may be tried again.
+type outcome struct {
+	result Result
+	index  raft.Index
+	err    error
+	retry  bool
+}
+
+var callPool = sync.Pool{New: func() any { return &call{done: make(chan outcome, 1)} }}
+
+func newCall(kind callKind) *call {
+	c := callPool.Get().(*call)
+	c.kind, c.data, c.change, c.sum = kind, nil, raft.Change{}, 0
+	c.state.Store(callWaiting)
+	c.mayHaveHappened.Store(false)
+	return c
+}
+
+// finish answers the call, unless its caller has given up.
+func (c *call) finish(o outcome) {
+	if c.state.CompareAndSwap(callWaiting, callAnswered) {
+		c.done <- o
+	}
+}
+
+// Propose replicates a command and returns what applying it answered, once it is applied on this member. Any member takes proposals:
+// followers pass them to the leader, and while there is none they wait for one. The group owns data from then on.
+//
+// It blocks until the outcome is known or ctx ends. Errors: ErrIndeterminate when it may or may not have happened; ErrOverloaded, ErrFull,
+// ErrTooLarge, ErrClosed, ErrNoLeader (wrapping the context's error) when it did not.
+func (g *Group) Propose(ctx context.Context, data []byte) (Result, error) {
+	if len(data) > g.host.options.MaxCommandBytes {
+		return Result{}, fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrTooLarge, len(data), g.host.options.MaxCommandBytes)
+	}
+	sum := raft.Sum(data)
+	for {
+		c := newCall(callPropose)
+		c.data, c.sum = data, sum
+		o := g.submit(ctx, c, int64(len(data))+raft.EntryOverhead)
+		if o.retry && ctx.Err() == nil && !g.closed.Load() {
+			continue
+		}
+		return o.result, o.err
+	}
+}
+
+// ChangeMembers alters the configuration and returns once the change is committed and in force here. Any member takes it. Errors as
+// for Propose, and raft.ErrChangePending, raft.ErrNotReady, raft.ErrBadChange.
+func (g *Group) ChangeMembers(ctx context.Context, change raft.Change) error {
+	for {
+		c := newCall(callChange)
+		c.change = change
+		o := g.submit(ctx, c, 0)
+		if o.retry && ctx.Err() == nil && !g.closed.Load() {
+			continue
+		}
+		return o.err
+	}
+}
+
+// TransferLeadership asks the leader to hand over to another voter, and returns once that one leads as far as this member knows. Any
+// member takes it. ErrTransferFailed when another leader emerged instead.
+func (g *Group) TransferLeadership(ctx context.Context, to raft.MemberID) error {
+	_, term := g.Leader()
+	c := newCall(callTransfer)
+	c.data = encodeMember(to)
+	if o := g.submit(ctx, c, 0); o.err != nil {
+		return o.err
+	}
+	for {
+		leader, now, changed := g.LeaderChange()
+		if leader == to {
+			return nil
+		}
+		if leader != raft.NoMember && now > term {
+			return fmt.Errorf("%w to member %x: member %x leads term %d", ErrTransferFailed, uint64(to), uint64(leader), uint64(now))
+		}
+		select {
+		case <-changed:
+		case <-g.done:
+			return g.closeReason()
+		case <-ctx.Done():
+			return fmt.Errorf("%w to member %x: %w", ErrTransferFailed, uint64(to), ctx.Err())
+		}
+	}
+}
+
+// submit puts a call into the inbox and waits for its end.
+func (g *Group) submit(ctx context.Context, c *call, size int64) outcome {
+	if g.closed.Load() {
+		return outcome{err: g.closeReason()}
+	}
+	if g.pendingBytes.Add(size) > g.host.options.MaxPendingBytes {
+		g.pendingBytes.Add(-size)
+		return outcome{err: ErrOverloaded}
+	}
+	defer g.pendingBytes.Add(-size)
+	w := g.worker
+	w.mu.Lock()
+	g.box.calls = append(g.box.calls, c)
+	first := !g.queued
+	g.enqueueLocked()
+	w.mu.Unlock()
+	if first {
+		w.wake()
+	}
+	select {
+	case o := <-c.done:
+		callPool.Put(c)
+		return o
+	case <-ctx.Done():
+	case <-g.done:
+	}
+	unknown := c.mayHaveHappened.Load()
+	if !c.state.CompareAndSwap(callWaiting, callAbandoned) {
+		o := <-c.done
+		callPool.Put(c)
+		return o
+	}
+	// Between the load and the swap the call may have been proposed; afterwards nobody starts an abandoned call.
+	switch cause := ctx.Err(); {
+	case unknown || c.mayHaveHappened.Load():
+		if cause == nil {
+			return outcome{err: fmt.Errorf("%w: %w", ErrIndeterminate, g.closeReason())}
+		}
+		return outcome{err: fmt.Errorf("%w: %w", ErrIndeterminate, cause)}
+	case cause == nil:
+		return outcome{err: g.closeReason()}
+	default:
+		return outcome{err: fmt.Errorf("%w: %w", ErrNoLeader, cause)}
+	}
+}
+
+// start marks that the call is about to leave this member's hands; false if its caller has given up, so that it must not happen any more.
+func (c *call) start() bool {
+	c.mayHaveHappened.Store(true)
+	return c.state.Load() != callAbandoned
+}
+
+// propose serves the calls of this turn: at the leader all commands become one batch of entries; elsewhere they are forwarded or held.
+func (g *Group) propose(calls []*call) {
+	if len(calls) == 0 {
+		return
+	}
+	switch {
+	case g.role == raft.Leader || g.core.Role() == raft.Leader:
+		g.proposeHere(calls)
+	case g.core.Leader() != raft.NoMember:
+		g.forwardAll(calls)
+	default:
+		g.core.Wake()
+		g.held = append(g.held, calls...)
+	}
+}
+
+// leaderFound gives the calls and reads that were held another try.
+func (g *Group) leaderFound() {
+	if held := g.held; len(held) > 0 {
+		g.held = nil
+		g.propose(held)
+	}
+	g.reads.retry = true
+}
+
+// proposeHere appends a batch of commands to the leader's log. Changes and transfers go one by one.
+func (g *Group) proposeHere(calls []*call) {
+	w := g.worker
+	batch := w.proposals[:0]
+	run := make([]*call, 0, len(calls))
+	full := g.host.options.Log.Full()
+	for _, c := range calls {
+		switch {
+		case c.kind == callChange:
+			g.changeHere(c)
+		case c.kind == callTransfer:
+			to, err := decodeMember(c.data)
+			if err == nil {
+				err = g.core.TransferLeadership(to)
+			}
+			g.finishHere(c, err)
+		case full:
+			c.finish(outcome{err: ErrFull})
+		case !c.start():
+		default:
+			batch = append(batch, raft.Proposal{Kind: raft.EntryCommand, Sum: c.sum, Data: c.data})
+			run = append(run, c)
+		}
+	}
+	if len(run) > 0 {
+		first, term, err := g.core.Propose(batch)
+		if err == nil {
+			g.waiting.add(first, term, run)
+		} else {
+			g.refuse(run, err)
+		}
+	}
+	clear(batch)
+	w.proposals = batch[:0]
+}
+
+// refuse answers calls that the core did not take, or holds them where waiting helps.
+func (g *Group) refuse(calls []*call, err error) {
+	switch {
+	case errors.Is(err, raft.ErrTransferring), errors.Is(err, raft.ErrNotLeader):
+		// In a moment there is a leader who takes them; nothing has happened yet.
+		for _, c := range calls {
+			c.mayHaveHappened.Store(false)
+		}
+		g.held = append(g.held, calls...)
+	case errors.Is(err, raft.ErrOverloaded):
+		for _, c := range calls {
+			c.finish(outcome{err: ErrOverloaded})
+		}
+	default:
+		for _, c := range calls {
+			c.finish(outcome{err: err})
+		}
+	}
+}
+
+func (g *Group) changeHere(c *call) {
+	if !c.start() {
+		return
+	}
+	index, term, err := g.core.ChangeMembers(c.change)
+	if err != nil {
+		g.finishHere(c, err)
+		return
+	}
+	g.waiting.add(index, term, []*call{c})
+}
+
+// finishHere answers a call that ended within the turn.
+func (g *Group) finishHere(c *call, err error) {
+	if errors.Is(err, raft.ErrNotLeader) {
+		c.mayHaveHappened.Store(false)
+		g.held = append(g.held, c)
+		return
+	}
+	c.finish(outcome{err: err})
+}
+
+// releaseHeld tries again what waited for the end of a transfer; called when the timer fires.
+func (g *Group) releaseHeld() {
+	if len(g.held) > 0 && g.core.Leader() != raft.NoMember {
+		held := g.held
+		g.held = nil
+		live := held[:0]
+		for _, c := range held {
+			if c.state.Load() != callAbandoned {
+				live = append(live, c)
+			}
+		}
+		g.propose(live)
+	}
+}

@@ -1,0 +1,312 @@
+package engine
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/balsa-raft/balsa/raft"
+	"github.com/balsa-raft/balsa/wal"
+)
+
+// snapshotStore keeps snapshots as files: the body as the machine wrote it, then a trailer that says what it is. A file gets its final name
+// once it is complete and durable; until then it is a ".part". See docs/formats/snapshot.md. The Background stage and the Apply stage use it.
+type snapshotStore struct {
+	fs  wal.FS
+	dir string
+}
+
+const (
+	snapshotMagic  = "BALSNAP1"
+	snapshotSuffix = ".snap"
+	partSuffix     = ".part"
+	// maxTrailer bounds a trailer, whose configuration is the only part without a fixed size.
+	maxTrailer = 16 << 20
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// errSnapshotDamaged says that a snapshot file is not what it was written as.
+var errSnapshotDamaged = errors.New("snapshot file damaged")
+
+// snapshotFile is an open, complete snapshot.
+type snapshotFile struct {
+	wal.File
+	meta raft.SnapshotMeta
+	id   uint64
+	size int64
+	sum  uint32
+}
+
+func (f *snapshotFile) reader() io.Reader { return io.NewSectionReader(f.File, 0, f.size) }
+
+// verify reads the whole body and checks it.
+func (f *snapshotFile) verify() error {
+	sum, err := bodySum(f.File, f.size)
+	if err == nil && sum != f.sum {
+		err = fmt.Errorf("%w: the body's checksum is %08x, not %08x", errSnapshotDamaged, sum, f.sum)
+	}
+	return err
+}
+
+func bodySum(f io.ReaderAt, size int64) (uint32, error) {
+	h := crc32.New(castagnoli)
+	_, err := io.CopyBuffer(h, io.NewSectionReader(f, 0, size), make([]byte, 256<<10))
+	return h.Sum32(), err
+}
+
+func openSnapshotStore(fsys wal.FS, dir string) (*snapshotStore, error) {
+	if err := fsys.MkdirAll(dir); err != nil {
+		return nil, fmt.Errorf("balsa: make the snapshot directory: %w", err)
+	}
+	return &snapshotStore{fs: fsys, dir: dir}, nil
+}
+
+func (s *snapshotStore) name(group raft.GroupID, index raft.Index, id uint64, suffix string) string {
+	return path.Join(s.dir, fmt.Sprintf("%016x-%016x-%016x%s", uint64(group), uint64(index), id, suffix))
+}
+
+// list returns the names of a group's complete snapshots, the newest first, with their indexes.
+func (s *snapshotStore) list(group raft.GroupID, suffix string) (names []string, indexes []raft.Index, err error) {
+	all, err := s.fs.List(s.dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	prefix := fmt.Sprintf("%016x-", uint64(group))
+	for i := len(all) - 1; i >= 0; i-- {
+		if !strings.HasPrefix(all[i], prefix) || !strings.HasSuffix(all[i], suffix) {
+			continue
+		}
+		var g, index, id uint64
+		if n, _ := fmt.Sscanf(strings.TrimSuffix(all[i], suffix), "%016x-%016x-%016x", &g, &index, &id); n == 3 {
+			names = append(names, path.Join(s.dir, all[i]))
+			indexes = append(indexes, raft.Index(index))
+		}
+	}
+	return names, indexes, nil
+}
+
+// newest opens the newest snapshot that is intact and acceptable; nil without error if there is none.
+func (s *snapshotStore) newest(group raft.GroupID, accept func(raft.SnapshotMeta) bool) (raft.SnapshotMeta, *snapshotFile, error) {
+	names, _, err := s.list(group, snapshotSuffix)
+	if err != nil {
+		return raft.SnapshotMeta{}, nil, err
+	}
+	for _, name := range names {
+		f, err := s.open(name)
+		if err != nil {
+			if errors.Is(err, errSnapshotDamaged) {
+				continue // an older one may do; if not, the caller says so
+			}
+			return raft.SnapshotMeta{}, nil, err
+		}
+		if accept(f.meta) && f.verify() == nil {
+			return f.meta, f, nil
+		}
+		f.Close()
+	}
+	return raft.SnapshotMeta{}, nil, nil
+}
+
+// with opens the snapshot that stands for meta, checks it, and has f read it.
+func (s *snapshotStore) with(group raft.GroupID, meta raft.SnapshotMeta, f func(io.Reader) error) error {
+	_, file, err := s.newest(group, func(m raft.SnapshotMeta) bool { return m.Index == meta.Index && m.Term == meta.Term })
+	if err != nil {
+		return err
+	}
+	if file == nil {
+		return fmt.Errorf("the file is missing or damaged in %s", s.dir)
+	}
+	defer file.Close()
+	return f(file.reader())
+}
+
+// open reads a file's trailer.
+func (s *snapshotStore) open(name string) (*snapshotFile, error) {
+	f, err := s.fs.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	snap, err := readTrailer(f)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return snap, nil
+}
+
+// The trailer: size, sum, index, term, configuration index, the configuration, then the trailer's own length and
+// checksum, and the magic at the very end.
+func encodeTrailer(meta raft.SnapshotMeta, size int64, sum uint32) []byte {
+	t := binary.LittleEndian.AppendUint64(nil, uint64(size))
+	t = binary.LittleEndian.AppendUint32(t, sum)
+	t = binary.LittleEndian.AppendUint64(t, uint64(meta.Index))
+	t = binary.LittleEndian.AppendUint64(t, uint64(meta.Term))
+	t = binary.LittleEndian.AppendUint64(t, uint64(meta.ConfigurationIndex))
+	t = meta.Configuration.Encode(t)
+	t = binary.LittleEndian.AppendUint32(t, uint32(len(t)))
+	t = binary.LittleEndian.AppendUint32(t, crc32.Checksum(t, castagnoli))
+	return append(t, snapshotMagic...)
+}
+
+const (
+	trailerFixed = 8 + 4 + 8 + 8 + 8
+	trailerEnd   = 4 + 4 + len(snapshotMagic)
+)
+
+func readTrailer(f wal.File) (*snapshotFile, error) {
+	total, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	end := make([]byte, trailerEnd)
+	if total < int64(trailerEnd) {
+		return nil, fmt.Errorf("%w: %d bytes are too few", errSnapshotDamaged, total)
+	}
+	if _, err := f.ReadAt(end, total-int64(trailerEnd)); err != nil {
+		return nil, err
+	}
+	n := int64(binary.LittleEndian.Uint32(end))
+	if string(end[8:]) != snapshotMagic || n < trailerFixed || n > maxTrailer || n+int64(trailerEnd) > total {
+		return nil, fmt.Errorf("%w: no trailer at its end", errSnapshotDamaged)
+	}
+	t := make([]byte, n+4)
+	if _, err := f.ReadAt(t, total-int64(trailerEnd)-n); err != nil {
+		return nil, err
+	}
+	if crc32.Checksum(t, castagnoli) != binary.LittleEndian.Uint32(end[4:]) {
+		return nil, fmt.Errorf("%w: the trailer's checksum is wrong", errSnapshotDamaged)
+	}
+	cfg, err := raft.DecodeConfiguration(t[trailerFixed:n])
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errSnapshotDamaged, err)
+	}
+	snap := &snapshotFile{
+		File: f, size: int64(binary.LittleEndian.Uint64(t)), sum: binary.LittleEndian.Uint32(t[8:]),
+		meta: raft.SnapshotMeta{
+			Index: raft.Index(binary.LittleEndian.Uint64(t[12:])), Term: raft.Term(binary.LittleEndian.Uint64(t[20:])),
+			ConfigurationIndex: raft.Index(binary.LittleEndian.Uint64(t[28:])), Configuration: cfg,
+		},
+	}
+	if snap.size != total-int64(trailerEnd)-n {
+		return nil, fmt.Errorf("%w: %d bytes of body instead of %d", errSnapshotDamaged, total-int64(trailerEnd)-n, snap.size)
+	}
+	snap.id = bodyID(snap.size, snap.sum)
+	return snap, nil
+}
+
+// bodyID names a body by its content, so that a transfer can go on after either side was restarted.
+func bodyID(size int64, sum uint32) uint64 { return uint64(sum)<<32 | uint64(uint32(size)) }
+
+// write makes a complete snapshot of what the writer captured.
+func (s *snapshotStore) write(group raft.GroupID, meta raft.SnapshotMeta, w SnapshotWriter) error {
+	part := s.name(group, meta.Index, 0, partSuffix)
+	if err := s.fs.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := s.fs.Create(part)
+	if err != nil {
+		return err
+	}
+	out := &bodyWriter{file: f}
+	if _, err = w.WriteTo(out); err == nil {
+		err = out.flush()
+	}
+	if err != nil {
+		f.Close()
+		return errors.Join(err, s.fs.Remove(part))
+	}
+	return s.complete(f, part, group, meta, out.offset, out.sum)
+}
+
+// complete makes a staged body a snapshot: trailer, fsync, final name, fsync of the directory.
+func (s *snapshotStore) complete(f wal.File, part string, group raft.GroupID, meta raft.SnapshotMeta, size int64, sum uint32) error {
+	_, err := f.WriteAt(encodeTrailer(meta, size, sum), size)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := s.fs.Rename(part, s.name(group, meta.Index, bodyID(size, sum), snapshotSuffix)); err != nil {
+		return err
+	}
+	return s.fs.SyncDir(s.dir)
+}
+
+// prune removes the group's snapshots and staged pieces that are older than index; all of them, and index too, when keepNone.
+func (s *snapshotStore) prune(group raft.GroupID, index raft.Index, keepNone bool) {
+	for _, suffix := range []string{snapshotSuffix, partSuffix} {
+		names, indexes, err := s.list(group, suffix)
+		if err != nil {
+			return // nothing is lost by keeping them; the next prune tries again
+		}
+		for i, name := range names {
+			if indexes[i] < index || keepNone && indexes[i] == index {
+				_ = s.fs.Remove(name)
+			}
+		}
+	}
+}
+
+// bodyWriter gathers small writes, and sums.
+type bodyWriter struct {
+	file   wal.File
+	buffer []byte
+	offset int64
+	sum    uint32
+}
+
+// Write implements io.Writer.
+func (w *bodyWriter) Write(p []byte) (int, error) {
+	w.buffer = append(w.buffer, p...)
+	if len(w.buffer) >= 256<<10 {
+		return len(p), w.flush()
+	}
+	return len(p), nil
+}
+
+func (w *bodyWriter) flush() error {
+	if len(w.buffer) == 0 {
+		return nil
+	}
+	if _, err := w.file.WriteAt(w.buffer, w.offset); err != nil {
+		return err
+	}
+	w.sum = crc32.Update(w.sum, castagnoli, w.buffer)
+	w.offset += int64(len(w.buffer))
+	w.buffer = w.buffer[:0]
+	return nil
+}
+
+// stage opens the file that a body comes into: a new one, or what an earlier attempt for the same body left.
+func (s *snapshotStore) stage(group raft.GroupID, m *SnapshotChunk) (*receiving, error) {
+	r := &receiving{id: m.ID, part: s.name(group, m.Meta.Index, m.ID, partSuffix)}
+	f, err := s.fs.Open(r.part)
+	if errors.Is(err, fs.ErrNotExist) {
+		if r.file, err = s.fs.Create(r.part); err != nil {
+			return nil, err
+		}
+		return r, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.file = f
+	if r.offset, err = f.Size(); err == nil {
+		r.offset = min(r.offset, m.Size)
+		r.sum, err = bodySum(f, r.offset)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func updateSum(sum uint32, data []byte) uint32 { return crc32.Update(sum, castagnoli, data) }

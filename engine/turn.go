@@ -1,0 +1,327 @@
+package engine
+
+import (
+	"container/heap"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/balsa-raft/balsa/raft"
+	"github.com/balsa-raft/balsa/wal"
+)
+
+// worker gives the groups it owns their turns. One goroutine at a time calls turn.
+type worker struct {
+	host   *Host
+	number int
+
+	mu    sync.Mutex
+	queue []*Group // groups whose inbox is not empty, each once, in order of arrival
+
+	// The turn's own.
+	spare     []*Group
+	now       time.Duration
+	timers    timerHeap
+	envelopes []Envelope
+	persists  []persist
+	proposals []raft.Proposal
+}
+
+func (w *worker) wake() { w.host.notify(StageTurn, w.number) }
+
+// turn drains the inboxes, serves the groups that have input or whose deadline has come, hands out what they want done, and returns
+// when the next deadline is. All groups share one send and one hand-over to the disk: that is what makes many groups cheap.
+//
+// The clock is read after the inboxes are drained: a message may not seem to have come before it did, or leases and stickiness would not hold.
+func (w *worker) turn(clock Clock) time.Duration {
+	w.mu.Lock()
+	run := w.queue
+	w.queue = w.spare[:0]
+	for _, g := range run {
+		g.box, g.spare = g.spare, g.box
+		g.queued = false
+	}
+	w.mu.Unlock()
+	w.now = max(w.now, clock())
+
+	for _, g := range run {
+		g.serve()
+	}
+	for len(w.timers) > 0 && w.timers[0].deadline <= w.now {
+		w.timers[0].serve() // moves itself to a later place, or out
+	}
+	// The network first: followers write to their disks while this host writes to its own (thesis §10.2.1).
+	if len(w.envelopes) > 0 {
+		w.host.options.Network.Send(w.envelopes)
+		clear(w.envelopes)
+		w.envelopes = w.envelopes[:0]
+	}
+	if len(w.persists) > 0 {
+		w.host.disk.enqueue(w.persists)
+		clear(w.persists)
+		w.persists = w.persists[:0]
+	}
+	clear(run)
+	w.spare = run[:0]
+	if len(w.timers) == 0 {
+		return math.MaxInt64
+	}
+	return w.timers[0].deadline
+}
+
+// serve is one group's turn: first the clock, then what is durable, then peers, then clients, so that clients find the newest role.
+func (g *Group) serve() {
+	w, box := g.worker, &g.spare
+	if g.closed.Load() {
+		g.drop()
+		return
+	}
+	g.core.Tick(w.now)
+	if seq := g.syncedSeq.Load(); seq > g.lastSeq {
+		g.lastSeq = seq
+		g.core.Synced(seq)
+	}
+	g.core.Applied(g.AppliedIndex())
+	g.watchDisk()
+	for i := range box.envelopes {
+		g.receive(&box.envelopes[i])
+	}
+	for _, f := range box.funcs {
+		f()
+	}
+	g.propose(box.calls)
+	g.read(box.reads)
+	box.reset()
+	g.advance()
+}
+
+// advance carries out what the core wants until it wants nothing more, and sets the timer.
+func (g *Group) advance() {
+	for {
+		out := g.core.Take()
+		if g.host.options.Check {
+			if err := g.core.Check(); err != nil {
+				panic(err)
+			}
+		}
+		g.handOut(&out)
+		if !g.core.HasOutput() {
+			break
+		}
+	}
+	g.driveTransfers()
+	g.expire()
+	g.maybeCompact()
+	at := min(g.core.Deadline(), g.ownDeadline())
+	g.leans.Store(len(g.forwards) > 0 || at == math.MaxInt64)
+	g.setDeadline(at)
+}
+
+// handOut passes one Output on: messages to the network, writes to the disk, committed entries to the applier.
+func (g *Group) handOut(out *raft.Output) {
+	w := g.worker
+	g.observe(out.Events)
+	for _, m := range out.Messages {
+		g.send(m)
+	}
+	if out.Install != nil {
+		g.install(out)
+	} else if out.Persist() {
+		w.persists = append(w.persists, persist{
+			group: g, seq: out.Seq,
+			batch: wal.Batch{Group: g.id, HardState: out.HardState, Entries: out.Entries},
+			after: g.address(out.AfterSync),
+		})
+	} else if len(out.AfterSync) > 0 {
+		w.persists = append(w.persists, persist{group: g, seq: out.Seq, after: g.address(out.AfterSync)})
+	}
+	if n := len(out.Committed); n > 0 {
+		g.commit.Store(uint64(out.Committed[n-1].Index))
+		g.apply.push(g, applyTask{entries: out.Committed})
+	} else if out.CommittedTo >= out.CommittedFrom && out.CommittedTo != 0 {
+		g.commit.Store(uint64(out.CommittedTo))
+		g.apply.push(g, applyTask{from: out.CommittedFrom, to: out.CommittedTo})
+	}
+	for _, r := range out.Reads {
+		g.settleRead(r)
+	}
+	for _, f := range out.Fetches {
+		g.fetch(f)
+	}
+	for _, to := range out.SendSnapshots {
+		g.startTransfer(to)
+	}
+}
+
+// observe follows the core's events as far as the engine has to know them.
+func (g *Group) observe(events []raft.Event) {
+	if len(events) == 0 {
+		g.updateLeader()
+		return
+	}
+	if f := g.host.options.Observe; f != nil {
+		f(g.id, g.self, events)
+	}
+	for i := range events {
+		switch events[i].Kind {
+		case raft.EventConfiguration, raft.EventTruncated, raft.EventSnapshotInstalled:
+			g.learnAddresses()
+		}
+	}
+	g.updateLeader()
+}
+
+// updateLeader publishes a change of leader or term, and moves what waited for one.
+func (g *Group) updateLeader() {
+	leader, term, role := g.core.Leader(), g.core.Term(), g.core.Role()
+	old := g.leader.Load()
+	if old.leader == leader && old.term == term && role == g.role {
+		return
+	}
+	g.role = role
+	g.leader.Store(&leadership{leader: leader, term: term, self: role == raft.Leader, changed: make(chan struct{})})
+	close(old.changed)
+	g.host.options.Logger.Debug("leadership", "group", uint64(g.id), "leader", uint64(leader), "term", uint64(term), "role", role.String())
+	if leader != raft.NoMember {
+		g.leaderFound()
+	}
+}
+
+// learnAddresses takes the members' addresses from the configuration in force.
+func (g *Group) learnAddresses() {
+	clear(g.addresses)
+	cfg := g.core.Configuration()
+	for _, list := range [][]raft.Member{cfg.Outgoing, cfg.Members} {
+		for i := range list {
+			g.addresses[list[i].ID] = list[i].Address
+			delete(g.routes, list[i].ID)
+		}
+	}
+}
+
+// addressOf says where a member is reached: as the configuration says, else where it last wrote from.
+func (g *Group) addressOf(id raft.MemberID) string {
+	if a, ok := g.addresses[id]; ok {
+		return a
+	}
+	return g.routes[id]
+}
+
+// send puts a message among those that leave at the end of this turn.
+func (g *Group) send(m raft.Message) {
+	if to := g.addressOf(m.Head().To); to != "" {
+		g.worker.envelopes = append(g.worker.envelopes, Envelope{Group: g.id, To: to, Message: m})
+	}
+}
+
+// address resolves where messages go while the configuration that they were made under is known.
+func (g *Group) address(messages []raft.Message) []Envelope {
+	if len(messages) == 0 {
+		return nil
+	}
+	envelopes := make([]Envelope, 0, len(messages))
+	for _, m := range messages {
+		if to := g.addressOf(m.Head().To); to != "" {
+			envelopes = append(envelopes, Envelope{Group: g.id, To: to, Message: m})
+		}
+	}
+	return envelopes
+}
+
+// maxRoutes bounds how many members outside the configuration a group remembers the way to.
+const maxRoutes = 256
+
+// receive sorts a peer's message: the core's kinds go to the core, the engine's own are handled here.
+func (g *Group) receive(e *Envelope) {
+	head := e.Message.Head()
+	if head.To != g.self {
+		return // meant for an earlier member on this host
+	}
+	if _, known := g.addresses[head.From]; !known && e.From != "" && len(g.routes) < maxRoutes {
+		g.routes[head.From] = e.From
+	}
+	switch m := e.Message.(type) {
+	case *ForwardRequest:
+		g.receiveForward(e.From, m)
+	case *ForwardReply:
+		g.receiveForwardReply(m)
+	case *SnapshotChunk:
+		g.receiveChunk(m)
+	case *SnapshotAck:
+		g.receiveAck(m)
+	case *raft.InstallSnapshot:
+		// Only this host's own staging may announce a snapshot: its body has to be here (see receiveChunk).
+	default:
+		g.core.Receive(m)
+	}
+}
+
+// watchDisk makes a leader give up when this host's disk has been stuck for long: it cannot do its own part any more, and as long as it
+// sends heartbeats nobody else will.
+func (g *Group) watchDisk() {
+	if g.role == raft.Leader && g.host.disk.stuck(g.worker.now) > g.host.options.DiskStallTimeout {
+		g.core.StepDown("the disk of the leader is stuck: its log cannot grow")
+	}
+}
+
+// drop is the last turn of a closed group.
+func (g *Group) drop() {
+	err := g.closeReason()
+	for _, c := range append(g.held, g.spare.calls...) {
+		c.finish(outcome{err: err})
+	}
+	g.held = nil
+	for _, r := range g.spare.reads {
+		r.finish(err)
+	}
+	g.failForwards(func(*forward) bool { return true })
+	g.reads.failAll(err)
+	g.dropTransfers()
+	g.spare.reset()
+	g.setDeadline(math.MaxInt64)
+}
+
+// setDeadline moves the group to its place among the worker's timers.
+func (g *Group) setDeadline(at time.Duration) {
+	w := g.worker
+	if at != math.MaxInt64 {
+		at = max(at, w.now+1) // what is due now was served just now
+	}
+	g.deadline = at
+	switch {
+	case at == math.MaxInt64 && g.heapIndex >= 0:
+		heap.Remove(&w.timers, g.heapIndex)
+	case at == math.MaxInt64:
+	case g.heapIndex < 0:
+		heap.Push(&w.timers, g)
+	default:
+		heap.Fix(&w.timers, g.heapIndex)
+	}
+}
+
+// timerHeap is a container/heap of groups by deadline.
+type timerHeap []*Group
+
+func (t timerHeap) Len() int           { return len(t) }
+func (t timerHeap) Less(i, j int) bool { return t[i].deadline < t[j].deadline }
+func (t timerHeap) Swap(i, j int) {
+	t[i], t[j] = t[j], t[i]
+	t[i].heapIndex, t[j].heapIndex = i, j
+}
+
+// Push implements heap.Interface.
+func (t *timerHeap) Push(x any) {
+	g := x.(*Group)
+	g.heapIndex = len(*t)
+	*t = append(*t, g)
+}
+
+// Pop implements heap.Interface.
+func (t *timerHeap) Pop() any {
+	last := len(*t) - 1
+	g := (*t)[last]
+	(*t)[last] = nil
+	*t = (*t)[:last]
+	g.heapIndex = -1
+	return g
+}

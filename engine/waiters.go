@@ -1,0 +1,102 @@
+package engine
+
+import (
+	"sync"
+
+	"github.com/balsa-raft/balsa/raft"
+)
+
+// waiters are the calls whose entries are in the log but not yet applied, by index. The turn adds, the applier takes.
+//
+// Invariant: the runs' indexes ascend and do not overlap.
+type waiters struct {
+	mu   sync.Mutex
+	runs []waitRun
+}
+
+// waitRun is a batch of calls that were proposed together: calls[i] waits for the entry first+i of that term.
+type waitRun struct {
+	first raft.Index
+	term  raft.Term
+	calls []*call
+}
+
+// add registers calls for consecutive entries. Calls that waited at or beyond first lost their place in this log; whether their entries
+// can still come back from another member's log is unknown (figure 8), so that is what they are told.
+func (w *waiters) add(first raft.Index, term raft.Term, calls []*call) {
+	w.mu.Lock()
+	var lost []*call
+	for len(w.runs) > 0 {
+		run := &w.runs[len(w.runs)-1]
+		if run.first+raft.Index(len(run.calls)) <= first {
+			break
+		}
+		keep := 0
+		if run.first < first {
+			keep = int(first - run.first)
+		}
+		lost = append(lost, run.calls[keep:]...)
+		run.calls = run.calls[:keep]
+		if keep > 0 {
+			break
+		}
+		w.runs = w.runs[:len(w.runs)-1]
+	}
+	if last := len(w.runs) - 1; last >= 0 && w.runs[last].term == term && w.runs[last].first+raft.Index(len(w.runs[last].calls)) == first {
+		w.runs[last].calls = append(w.runs[last].calls, calls...)
+	} else {
+		w.runs = append(w.runs, waitRun{first: first, term: term, calls: calls})
+	}
+	w.mu.Unlock()
+	for _, c := range lost {
+		c.finish(outcome{err: ErrIndeterminate})
+	}
+}
+
+// take returns the call that waits for this entry, or nil. Entries have to be asked for in ascending order. A call whose index went to an entry
+// of another term surely did not happen: by leader completeness what is committed there is final.
+func (w *waiters) take(index raft.Index, term raft.Term) (c *call) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.runs) > 0 {
+		run := &w.runs[0]
+		if run.first > index {
+			return nil
+		}
+		if len(run.calls) == 0 {
+			w.runs = w.runs[1:]
+			continue
+		}
+		c, run.calls[0] = run.calls[0], nil
+		at := run.first
+		runTerm := run.term
+		run.calls = run.calls[1:]
+		run.first++
+		switch {
+		case at < index: // jumped over by a snapshot
+			c.finish(outcome{err: ErrIndeterminate})
+		case runTerm != term:
+			c.finish(outcome{err: ErrDropped, retry: true})
+			return nil
+		default:
+			return c
+		}
+	}
+	return nil
+}
+
+// skip answers all that wait at or below index: a snapshot has carried the machine over their entries.
+func (w *waiters) skip(index raft.Index) { w.take(index+1, 0) }
+
+// failAll answers everybody.
+func (w *waiters) failAll(err error) {
+	w.mu.Lock()
+	runs := w.runs
+	w.runs = nil
+	w.mu.Unlock()
+	for _, run := range runs {
+		for _, c := range run.calls {
+			c.finish(outcome{err: err})
+		}
+	}
+}
