@@ -1,0 +1,289 @@
+package balsa_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/balsa-raft/balsa"
+)
+
+// journal is a machine that remembers every command it was given, so that a command applied twice shows.
+type journal struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (j *journal) Apply(entries []balsa.Entry) []balsa.Result {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	results := make([]balsa.Result, len(entries))
+	for i, e := range entries {
+		j.lines = append(j.lines, string(e.Data))
+		results[i].Data = fmt.Appendf(nil, "%d:%s", len(j.lines), e.Data)
+	}
+	return results
+}
+
+func (j *journal) text() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return strings.Join(j.lines, "\n")
+}
+
+type journalSnapshot string
+
+func (j *journal) Snapshot() (balsa.SnapshotWriter, error) { return journalSnapshot(j.text()), nil }
+
+func (s journalSnapshot) WriteTo(w io.Writer) (int64, error) {
+	n, err := io.WriteString(w, string(s))
+	return int64(n), err
+}
+
+func (s journalSnapshot) Close() error { return nil }
+
+func (j *journal) Restore(r io.Reader) error {
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.lines = nil
+	if len(data) > 0 {
+		j.lines = strings.Split(string(data), "\n")
+	}
+	return nil
+}
+
+// trio is three hosts in this process, connected by real sockets.
+type trio struct {
+	t        *testing.T
+	dirs     [3]string
+	members  []balsa.Member
+	hosts    [3]*balsa.Host
+	groups   [3]*balsa.Group
+	journals [3]*journal
+	wrap     func(balsa.StateMachine) balsa.StateMachine
+}
+
+func newTrio(t *testing.T, wrap func(balsa.StateMachine) balsa.StateMachine) *trio {
+	t.Helper()
+	c := &trio{t: t, wrap: wrap}
+	var listeners [3]net.Listener
+	for i := range c.hosts {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		listeners[i] = l
+		c.dirs[i] = filepath.Join(t.TempDir(), "data")
+		c.members = append(c.members, balsa.Member{ID: balsa.MemberID(i + 1), Address: l.Addr().String()})
+	}
+	for i := range c.hosts {
+		c.start(i, listeners[i])
+	}
+	t.Cleanup(func() {
+		for _, h := range c.hosts {
+			if h != nil {
+				h.Close()
+			}
+		}
+	})
+	return c
+}
+
+func (c *trio) start(i int, l net.Listener) {
+	c.t.Helper()
+	host, err := balsa.Open(balsa.Options{Dir: c.dirs[i], Listen: c.members[i].Address, Listener: l, Cluster: 7, SegmentBytes: 1 << 20})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.journals[i] = &journal{}
+	group, err := host.Start(1, c.members, c.wrap(c.journals[i]))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.hosts[i], c.groups[i] = host, group
+}
+
+func (c *trio) context() context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	c.t.Cleanup(cancel)
+	return ctx
+}
+
+func plain(m balsa.StateMachine) balsa.StateMachine { return m }
+
+func TestThreeHostsReplicateAndSurviveARestart(t *testing.T) {
+	c := newTrio(t, plain)
+	ctx := c.context()
+	for i := range 9 {
+		r, err := c.groups[i%3].Propose(ctx, fmt.Appendf(nil, "c%d", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := fmt.Sprintf("%d:c%d", i+1, i); string(r.Data) != want {
+			t.Errorf("answered %q, want %q", r.Data, want)
+		}
+	}
+	for i := range c.hosts {
+		if err := c.hosts[i].Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range c.hosts {
+		c.start(i, nil)
+	}
+	for i := range c.groups {
+		if err := c.groups[i].ReadBarrier(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if got := c.journals[i].text(); got != "c0\nc1\nc2\nc3\nc4\nc5\nc6\nc7\nc8" {
+			t.Errorf("member %d came back with %q", i+1, got)
+		}
+	}
+}
+
+func TestASessionAppliesEachCommandOnceThoughItsLeaderStops(t *testing.T) {
+	c := newTrio(t, balsa.WithSessions)
+	ctx := c.context()
+	if _, err := balsa.OpenSession(ctx, c.groups[0]); err != nil {
+		t.Fatal(err)
+	}
+	leader, _ := c.groups[0].Leader()
+	at := int(leader) % 3 // a follower
+	session, err := balsa.OpenSession(ctx, c.groups[at])
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped := make(chan error, 1)
+	for i := range 40 {
+		if i == 10 {
+			go func() { stopped <- c.hosts[leader-1].Close() }() // while commands go through it
+		}
+		if _, err := session.Propose(ctx, fmt.Appendf(nil, "%d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := <-stopped; err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for i := range 40 {
+		want = append(want, fmt.Sprint(i))
+	}
+	if got := c.journals[at].text(); got != strings.Join(want, "\n") {
+		t.Errorf("the commands were applied as %q", got)
+	}
+}
+
+func TestSessionsAreInTheSnapshot(t *testing.T) {
+	j := &journal{}
+	m := balsa.WithSessions(j)
+	command := func(kind byte, id, sequence uint64, data string) balsa.Entry {
+		b := binary.LittleEndian.AppendUint64([]byte{kind}, id)
+		return balsa.Entry{Index: 1, Data: append(binary.LittleEndian.AppendUint64(b, sequence), data...)}
+	}
+	first := m.Apply([]balsa.Entry{command(1, 5, 0, ""), command(2, 5, 1, "a"), command(2, 5, 1, "a")})
+	if string(first[1].Data) != string(first[2].Data) || j.text() != "a" {
+		t.Fatalf("a duplicate in the same batch: %q, %q, machine %q", first[1].Data, first[2].Data, j.text())
+	}
+	w, err := m.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if _, err := w.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	j2 := &journal{}
+	m2 := balsa.WithSessions(j2)
+	if err := m2.Restore(strings.NewReader(b.String())); err != nil {
+		t.Fatal(err)
+	}
+	again := m2.Apply([]balsa.Entry{command(2, 5, 1, "a")})
+	if string(again[0].Data) != string(first[1].Data) || j2.text() != "a" {
+		t.Errorf("after the snapshot a retry answered %q and the machine holds %q", again[0].Data, j2.text())
+	}
+	if err := m2.Restore(strings.NewReader(b.String()[:10])); err == nil {
+		t.Error("half a snapshot was restored without an error")
+	}
+}
+
+func TestOpenSaysWhatIsWrong(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		options balsa.Options
+		say     string
+	}{
+		"no directory":        {balsa.Options{Listen: "127.0.0.1:0"}, "data directory"},
+		"no address":          {balsa.Options{Dir: t.TempDir()}, "address"},
+		"port taken":          {balsa.Options{Dir: t.TempDir(), Listen: taken.Addr().String()}, "address already in use"},
+		"directory is a file": {balsa.Options{Dir: file, Listen: "127.0.0.1:0"}, "not a directory"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			host, err := balsa.Open(test.options)
+			if err == nil {
+				host.Close()
+				t.Fatal("opened")
+			}
+			if !strings.Contains(err.Error(), test.say) {
+				t.Errorf("says %q, which lacks %q", err, test.say)
+			}
+		})
+	}
+}
+
+func TestADirectoryServesOneHostAtATime(t *testing.T) {
+	dir := t.TempDir()
+	host, err := balsa.Open(balsa.Options{Dir: dir, Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer host.Close()
+	if second, err := balsa.Open(balsa.Options{Dir: dir, Listen: "127.0.0.1:0"}); err == nil {
+		second.Close()
+		t.Error("two hosts opened one directory")
+	}
+}
+
+func TestAClosedGroupSaysSo(t *testing.T) {
+	host, err := balsa.Open(balsa.Options{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, err := host.Start(1, []balsa.Member{{ID: 1, Address: host.Address()}}, &journal{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := group.Propose(context.Background(), []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if err := host.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := group.Propose(context.Background(), []byte("x")); !errors.Is(err, balsa.ErrClosed) {
+		t.Errorf("a closed group answered %v", err)
+	}
+	if err := group.ReadBarrier(context.Background()); !errors.Is(err, balsa.ErrClosed) {
+		t.Errorf("a closed group answered %v", err)
+	}
+}
