@@ -23,6 +23,7 @@ type journal struct {
 	lines []string
 }
 
+// Apply implements balsa.StateMachine.
 func (j *journal) Apply(entries []balsa.Entry) []balsa.Result {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -67,7 +68,7 @@ func (j *journal) Restore(r io.Reader) error {
 
 // trio is three hosts in this process, connected by real sockets.
 type trio struct {
-	t        *testing.T
+	t        testing.TB
 	dirs     [3]string
 	members  []balsa.Member
 	hosts    [3]*balsa.Host
@@ -76,7 +77,7 @@ type trio struct {
 	wrap     func(balsa.StateMachine) balsa.StateMachine
 }
 
-func newTrio(t *testing.T, wrap func(balsa.StateMachine) balsa.StateMachine) *trio {
+func newTrio(t testing.TB, wrap func(balsa.StateMachine) balsa.StateMachine) *trio {
 	t.Helper()
 	c := &trio{t: t, wrap: wrap}
 	var listeners [3]net.Listener
