@@ -13,6 +13,8 @@
 package balsa
 
 import (
+	"io"
+
 	"github.com/balsa-raft/balsa/engine"
 	"github.com/balsa-raft/balsa/raft"
 )
@@ -55,3 +57,17 @@ var (
 	ErrBadChange      = raft.ErrBadChange
 	ErrUnknownMember  = raft.ErrUnknownMember
 )
+
+// SnapshotBytes is the SnapshotWriter of a machine that is small enough to capture its state as bytes. It keeps data, which must not change any more.
+func SnapshotBytes(data []byte) SnapshotWriter { return snapshotBytes(data) }
+
+type snapshotBytes []byte
+
+// WriteTo implements io.WriterTo.
+func (s snapshotBytes) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(s)
+	return int64(n), err
+}
+
+// Close implements io.Closer.
+func (s snapshotBytes) Close() error { return nil }

@@ -41,16 +41,9 @@ func (j *journal) text() string {
 	return strings.Join(j.lines, "\n")
 }
 
-type journalSnapshot string
-
-func (j *journal) Snapshot() (balsa.SnapshotWriter, error) { return journalSnapshot(j.text()), nil }
-
-func (s journalSnapshot) WriteTo(w io.Writer) (int64, error) {
-	n, err := io.WriteString(w, string(s))
-	return int64(n), err
+func (j *journal) Snapshot() (balsa.SnapshotWriter, error) {
+	return balsa.SnapshotBytes([]byte(j.text())), nil
 }
-
-func (s journalSnapshot) Close() error { return nil }
 
 func (j *journal) Restore(r io.Reader) error {
 	data, err := io.ReadAll(r)

@@ -1,10 +1,11 @@
-// Counter is a replicated counter: start it three times, with 1, 2 and 3, and type numbers to add, or ? to read, into any of them.
+// Counter is a replicated counter. Start it three times, with 1, 2 and 3, and type numbers to add, or ? to read, into any of them:
+//
+//	go run ./examples/counter 1 127.0.0.1:7001 127.0.0.1:7002 127.0.0.1:7003
 package main
 
 import (
 	"bufio"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"log"
@@ -27,30 +28,27 @@ func (c *counter) Apply(entries []balsa.Entry) []balsa.Result {
 	return results
 }
 
-func (c *counter) Snapshot() (balsa.SnapshotWriter, error) { return snapshot(c.Load()), nil }
+func (c *counter) Snapshot() (balsa.SnapshotWriter, error) {
+	return balsa.SnapshotBytes(strconv.AppendInt(nil, c.Load(), 10)), nil
+}
 
 func (c *counter) Restore(r io.Reader) error {
 	var value int64
-	defer func() { c.Store(value) }()
-	return binary.Read(r, binary.LittleEndian, &value)
+	_, err := fmt.Fscan(r, &value)
+	c.Store(value)
+	return err
 }
-
-type snapshot int64
-
-func (s snapshot) WriteTo(w io.Writer) (int64, error) {
-	return 8, binary.Write(w, binary.LittleEndian, s)
-}
-func (s snapshot) Close() error { return nil }
 
 func main() {
-	if len(os.Args) < 2 {
-		log.Fatal("usage: counter 1|2|3")
+	if len(os.Args) < 3 {
+		log.Fatal("usage: counter NUMBER ADDRESS...  (which of the addresses is this member's, counted from 1)")
 	}
 	var members []balsa.Member
-	for id := range balsa.MemberID(3) {
-		members = append(members, balsa.Member{ID: id + 1, Address: fmt.Sprintf("127.0.0.1:700%d", id+1)})
+	for i, address := range os.Args[2:] {
+		members = append(members, balsa.Member{ID: balsa.MemberID(i + 1), Address: address})
 	}
-	host, err := balsa.Open(balsa.Options{Dir: "counter-" + os.Args[1], Listen: "127.0.0.1:700" + os.Args[1]})
+	number, _ := strconv.Atoi(os.Args[1])
+	host, err := balsa.Open(balsa.Options{Dir: "counter-" + os.Args[1], Listen: os.Args[1+number]})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -3,6 +3,8 @@
 //	go run ./examples/kv -id 1 & go run ./examples/kv -id 2 & go run ./examples/kv -id 3 &
 //	curl -X PUT -d hello localhost:8001/greeting
 //	curl localhost:8003/greeting
+//
+// Member n serves HTTP at the n-th of -http, and its peers at the n-th of -peers.
 package main
 
 import (
@@ -123,18 +125,15 @@ func fail(w http.ResponseWriter, err error) {
 }
 
 func main() {
-	id := flag.Int("id", 1, "which of the three members this is: 1, 2 or 3")
-	port := flag.Int("port", 8000, "member n serves HTTP on this port plus n, and its peers on this port plus 100 plus n")
-	dir := flag.String("dir", "", "data directory (default kv-ID)")
+	id := flag.Int("id", 1, "which member this is, counted from 1")
+	peers := flag.String("peers", "127.0.0.1:8101,127.0.0.1:8102,127.0.0.1:8103", "where the members talk to each other")
+	https := flag.String("http", "127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003", "where they serve HTTP")
 	flag.Parse()
-	members := make([]balsa.Member, 3)
-	for i := range members {
-		members[i] = balsa.Member{ID: balsa.MemberID(i + 1), Address: fmt.Sprintf("127.0.0.1:%d", *port+101+i)}
+	var members []balsa.Member
+	for i, address := range strings.Split(*peers, ",") {
+		members = append(members, balsa.Member{ID: balsa.MemberID(i + 1), Address: address})
 	}
-	if *dir == "" {
-		*dir = fmt.Sprintf("kv-%d", *id)
-	}
-	host, err := balsa.Open(balsa.Options{Dir: *dir, Listen: members[*id-1].Address})
+	host, err := balsa.Open(balsa.Options{Dir: fmt.Sprintf("kv-%d", *id), Listen: members[*id-1].Address})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -144,5 +143,5 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	log.Fatal(http.ListenAndServe(fmt.Sprintf("127.0.0.1:%d", *port+*id), &server{group: group, store: s}))
+	log.Fatal(http.ListenAndServe(strings.Split(*https, ",")[*id-1], &server{group: group, store: s}))
 }
