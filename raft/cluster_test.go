@@ -21,18 +21,15 @@ type cluster struct {
 	manualSync bool
 	// sharedClock lets members know the time when a message arrives, without running their timers.
 	sharedClock bool
-	story      func(m *member, line string)
+	story       func(m *member, line string)
 
 	// What the properties are checked with.
 	leaders   map[Term]MemberID
 	committed []Entry // committed[i] has index i+1
-	changed   bool
 }
 
 type flight struct {
 	message Message
-	// snapshot is the state that travels beside an InstallSnapshot.
-	snapshot []Entry
 }
 
 // member is a core with its disk and its machine.
@@ -50,7 +47,6 @@ type member struct {
 	refused bool // an Install is refused by the machine
 	// machineDurable says that the machine keeps its state over a crash.
 	machineDurable bool
-	sendsSnapshot  []MemberID
 	bootstrap      Configuration
 }
 

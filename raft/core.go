@@ -335,6 +335,9 @@ func (c *Core) ignore(from MemberID, rule string) {
 
 func (c *Core) event(e Event) {
 	e.Term = c.term
+	if c.out.Events == nil {
+		c.out.Events = make([]Event, 0, 4)
+	}
 	c.out.Events = append(c.out.Events, e)
 	c.dirty = true
 }

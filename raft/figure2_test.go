@@ -22,6 +22,12 @@ type alone struct {
 // one starts member 1 of n voters with the given terms in its log, in the given current term.
 func one(t *testing.T, n int, current Term, terms ...Term) *alone {
 	t.Helper()
+	return oneWith(t, nil, n, current, terms...)
+}
+
+// oneWith is one with a changed Config; without a change there is no pre-vote, as in the paper.
+func oneWith(t *testing.T, change func(*Config), n int, current Term, terms ...Term) *alone {
+	t.Helper()
 	var ids []MemberID
 	for i := range n {
 		ids = append(ids, MemberID(i+1))
@@ -35,7 +41,11 @@ func one(t *testing.T, n int, current Term, terms ...Term) *alone {
 		r.Entries = append(r.Entries, Entry{Term: term, Index: Index(i + 1), Kind: EntryCommand})
 	}
 	a.entries = append(a.entries, r.Entries...)
-	core, err := New(Config{ID: 1, DisablePreVote: true}, r, 0)
+	cfg := Config{ID: 1, DisablePreVote: true}
+	if change != nil {
+		change(&cfg)
+	}
+	core, err := New(cfg, r, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,7 +84,7 @@ type script struct {
 	quiet bool
 	// without are words that lines which are left out begin with.
 	without []string
-	reads uint64
+	reads   uint64
 }
 
 func (s *script) say(format string, args ...any) { s.out = append(s.out, fmt.Sprintf(format, args...)) }

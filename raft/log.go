@@ -83,7 +83,15 @@ func (l *entryLog) append(entries []Entry) {
 		l.last = e.Index
 		l.bytes += e.Size()
 	}
+	l.reserve(len(entries))
 	l.window = append(l.window, entries...)
+}
+
+// reserve makes room for n more entries. A window that moves along the log would otherwise be copied for every quarter of it that is new.
+func (l *entryLog) reserve(n int) {
+	if need := len(l.window) + n; need > cap(l.window) {
+		l.window = append(make([]Entry, 0, max(2*len(l.window), need, 64)), l.window...)
+	}
 }
 
 // truncate removes the entries from i on, base < i <= last. The window moves to a new array, because the old one is shared.
@@ -170,6 +178,7 @@ func (l *entryLog) propose(term Term, proposals []Proposal, size uint64) {
 	if l.lastTerm() != term || len(l.runs) == 0 {
 		l.runs = append(l.runs, TermRun{First: l.last + 1, Term: term})
 	}
+	l.reserve(len(proposals))
 	for i := range proposals {
 		p := &proposals[i]
 		l.last++

@@ -49,6 +49,9 @@ type progress struct {
 	// transfer failed, and is tried again with the next heartbeat.
 	pendingSnapshot Index
 	retrySnapshot   bool
+	// lastSnapshot is when one was last asked for, if ever.
+	snapshotAsked bool
+	lastSnapshot  time.Duration
 
 	// round is the highest round the member answered, sentRound the last one it was sent a heartbeat of, commitSent the commit index it was told.
 	round, sentRound uint64

@@ -119,6 +119,11 @@ func (c *Core) SnapshotInstalled(meta SnapshotMeta, ok bool) {
 func (c *Core) needSnapshot(p *progress) {
 	p.probe(p.next)
 	p.state, p.pendingSnapshot = Snapshotting, c.log.base
+	if p.snapshotAsked && c.now-p.lastSnapshot < c.cfg.HeartbeatInterval {
+		p.retrySnapshot = true // The last one did not help; at most one a heartbeat.
+		return
+	}
+	p.snapshotAsked, p.lastSnapshot = true, c.now
 	c.out.SendSnapshots = append(c.out.SendSnapshots, p.id)
 	c.event(Event{Kind: EventSnapshotNeeded, Peer: p.id, Index: p.next, Rule: "§7: the entries the follower needs are compacted away"})
 }

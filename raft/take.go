@@ -73,6 +73,9 @@ func (c *Core) handOut() (more bool) {
 func (c *Core) send(to MemberID, m Message) {
 	c.address(to, m)
 	if c.hardDurable() {
+		if c.out.Messages == nil {
+			c.out.Messages = make([]Message, 0, 4)
+		}
 		c.out.Messages = append(c.out.Messages, m)
 	} else {
 		c.out.AfterSync = append(c.out.AfterSync, m)
