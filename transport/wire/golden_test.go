@@ -49,7 +49,7 @@ func golden() map[string]raft.Message {
 		"ReadIndexReply":   &raft.ReadIndexReply{Header: head, ID: 1 << 50, Index: 300},
 		"WakeRequest":      &raft.WakeRequest{Header: head},
 		"ForwardRequest":   &engine.ForwardRequest{Header: head, ID: 5, Op: engine.ForwardProposal, Data: command, Sum: raft.Sum(command)},
-		"ForwardReply":     &engine.ForwardReply{Header: head, ID: 5, Code: engine.ForwardDone, Leader: 1, Index: 131, Data: []byte("OK")},
+		"ForwardReply":     &engine.ForwardReply{Header: head, ID: 5, Code: engine.ForwardAccepted, Leader: 1, Index: 131, Data: []byte("OK")},
 		"SnapshotChunk": &engine.SnapshotChunk{Header: head, Meta: meta, ID: 1 << 60, Size: 1 << 33, Offset: 1 << 20, BodySum: 0xfeedbeef,
 			Data: command, Sum: raft.Sum(command)},
 		"SnapshotAck": &engine.SnapshotAck{Header: head, ID: 1 << 60, Status: engine.SnapshotReceiving, Offset: 2 << 20},
