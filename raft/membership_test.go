@@ -297,6 +297,74 @@ func TestAWipedDiskNeitherVotesNorCountsUntilItIsAdmittedAgain(t *testing.T) {
 	})
 }
 
+func TestAnswersOfAnotherDiskThanTheAdmittedOneDoNotCount(t *testing.T) {
+	conf := Configuration{Members: []Member{{ID: 1, Incarnation: 101}, {ID: 2, Incarnation: 102}, {ID: 3, Incarnation: 103}}}
+	start := func(incarnation uint64) *alone {
+		core, err := New(Config{ID: 1, Incarnation: incarnation}, Restored{Snapshot: SnapshotMeta{Configuration: conf}}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &alone{t: t, Core: core}
+	}
+	from := func(id MemberID, term Term, incarnation uint64) Header {
+		return Header{From: id, To: 1, Term: term, Incarnation: incarnation}
+	}
+	a := start(101)
+	a.timeout()
+	a.take()
+	a.receive(&PreVoteReply{Header: from(2, 1, 202), Granted: true, Campaign: 1})
+	if a.Role() != PreCandidate {
+		t.Fatal("the pre-vote of a replaced disk counted")
+	}
+	a.receive(&PreVoteReply{Header: from(2, 1, 102), Granted: true, Campaign: 1})
+	a.receive(&VoteReply{Header: from(2, 1, 202), Granted: true})
+	if a.Role() != Candidate {
+		t.Fatal("the vote of a replaced disk counted")
+	}
+	a.receive(&VoteReply{Header: from(3, 1, 103), Granted: true})
+	a.receive(&AppendReply{Header: from(2, 1, 202), Match: 1, Round: 1})
+	if a.Commit() != 0 || a.leading.confirmed != 0 {
+		t.Fatal("the acknowledgement of a replaced disk counted")
+	}
+	a.receive(&AppendReply{Header: from(2, 1, 102), Match: 1, Round: 1})
+	if a.Commit() != 1 || a.leading.confirmed != 1 {
+		t.Fatal("the acknowledgement of the admitted disk did not count")
+	}
+
+	replaced := start(201)
+	replaced.pass(time.Second)
+	replaced.take()
+	if replaced.Role() != Follower {
+		t.Fatal("a replaced disk campaigns")
+	}
+	if reply := only[*VoteReply](t, replaced.receive(&VoteRequest{Header: from(2, 1, 102)})); reply.Granted {
+		t.Fatal("a replaced disk votes")
+	}
+}
+
+func TestAMemberThatKnowsNoConfigurationVotesForNobody(t *testing.T) {
+	core, err := New(Config{ID: 1}, Restored{}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &alone{t: t, Core: core}
+	if reply := only[*PreVoteReply](t, a.receive(&PreVoteRequest{Header: head(2, 2), LastIndex: 9, LastTerm: 1})); reply.Granted {
+		t.Fatal("it would vote")
+	}
+	if reply := only[*VoteReply](t, a.receive(&VoteRequest{Header: head(2, 2), LastIndex: 9, LastTerm: 1})); reply.Granted {
+		t.Fatal("it votes: it may be a disk that was replaced, and have forgotten what it acknowledged")
+	}
+	// Once it has one, it does, even if it is no voter in it yet as far as it knows (thesis §4.1).
+	list := entries(1, 2)
+	list[0].Kind, list[0].Data = EntryConfiguration, Configuration{Members: []Member{{ID: 1, Learner: true}, {ID: 2}}}.Encode(nil)
+	a.receive(&AppendRequest{Header: head(2, 2), Entries: list})
+	a.pass(time.Second)
+	a.take()
+	if reply := only[*VoteReply](t, a.receive(&VoteRequest{Header: head(2, 3), LastIndex: 9, LastTerm: 2})); !reply.Granted {
+		t.Fatal("it does not vote")
+	}
+}
+
 func TestTwoDisksUnderOneIdentityDoNotTakeTurns(t *testing.T) {
 	c := newCluster(t, 3, func(cfg *Config) { cfg.Incarnation = 100 + uint64(cfg.ID) })
 	l := c.elect(1)

@@ -303,11 +303,14 @@ func TestAReadNeedsARoundThatBeganAfterIt(t *testing.T) {
 	a := one(t, 3, 1)
 	a.lead()
 	a.receive(&AppendReply{Header: head(2, 2), Match: 1, Round: 1})
+	a.pass(50 * time.Millisecond)
+	a.take() // A round that nobody has answered yet.
 	round := a.leading.round
 	if err := a.ReadIndex(1); err != nil {
 		t.Fatal(err)
 	}
-	a.Receive(&AppendReply{Header: head(3, 2), Match: 1, Round: round}) // Sent before the read came in.
+	a.take()
+	a.Receive(&AppendReply{Header: head(3, 2), Match: 1, Round: round}) // Answers what was sent before the read came in.
 	if out := a.Take(); len(out.Reads) != 0 {
 		t.Fatalf("read %v is confirmed by an old answer", out.Reads)
 	}
@@ -317,6 +320,16 @@ func TestAReadNeedsARoundThatBeganAfterIt(t *testing.T) {
 	a.Receive(&AppendReply{Header: head(3, 2), Rejected: true, PrevIndex: 1, ConflictIndex: 1, Round: round + 1})
 	if out := a.Take(); len(out.Reads) != 1 || !out.Reads[0].OK {
 		t.Fatalf("reads %v: a rejection for the log's sake accepts the leader all the same", out.Reads)
+	}
+}
+
+func TestAnAnswerOfAnEarlierTermCountsForNothing(t *testing.T) {
+	a := one(t, 3, 1)
+	a.lead()
+	a.receive(&AppendReply{Header: head(2, 1), Match: 1, Round: 1})
+	a.receive(&AppendReply{Header: head(3, 1), Rejected: true, PrevIndex: 1, ConflictIndex: 1, Round: 1})
+	if a.Commit() != 0 || a.leading.confirmed != 0 || a.leading.peer(2).match != 0 {
+		t.Fatalf("commit %d, round %d confirmed, match %d", a.Commit(), a.leading.confirmed, a.leading.peer(2).match)
 	}
 }
 
