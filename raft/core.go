@@ -222,36 +222,51 @@ func (c *Core) onStale(m Message) {
 func headOf(m Message) *Header {
 	switch m := m.(type) {
 	case *PreVoteRequest:
-		return headOr(m != nil, func() *Header { return &m.Header })
+		if m != nil {
+			return &m.Header
+		}
 	case *PreVoteReply:
-		return headOr(m != nil, func() *Header { return &m.Header })
+		if m != nil {
+			return &m.Header
+		}
 	case *VoteRequest:
-		return headOr(m != nil, func() *Header { return &m.Header })
+		if m != nil {
+			return &m.Header
+		}
 	case *VoteReply:
-		return headOr(m != nil, func() *Header { return &m.Header })
+		if m != nil {
+			return &m.Header
+		}
 	case *AppendRequest:
-		return headOr(m != nil, func() *Header { return &m.Header })
+		if m != nil {
+			return &m.Header
+		}
 	case *AppendReply:
-		return headOr(m != nil, func() *Header { return &m.Header })
+		if m != nil {
+			return &m.Header
+		}
 	case *InstallSnapshot:
-		return headOr(m != nil, func() *Header { return &m.Header })
+		if m != nil {
+			return &m.Header
+		}
 	case *TimeoutNow:
-		return headOr(m != nil, func() *Header { return &m.Header })
+		if m != nil {
+			return &m.Header
+		}
 	case *ReadIndexRequest:
-		return headOr(m != nil, func() *Header { return &m.Header })
+		if m != nil {
+			return &m.Header
+		}
 	case *ReadIndexReply:
-		return headOr(m != nil, func() *Header { return &m.Header })
+		if m != nil {
+			return &m.Header
+		}
 	case *WakeRequest:
-		return headOr(m != nil, func() *Header { return &m.Header })
+		if m != nil {
+			return &m.Header
+		}
 	}
 	return nil
-}
-
-func headOr(ok bool, head func() *Header) *Header {
-	if !ok {
-		return nil
-	}
-	return head()
 }
 
 // misaddressed tells why a message cannot be for this member, or from another one.

@@ -145,10 +145,10 @@ func (c *Core) changed(ch Change) (Configuration, error) {
 	return next, nil
 }
 
-// ready tells whether a learner has caught up, and has the configuration that made it one.
+// ready tells whether a learner is there, has caught up, and has the configuration that made it one.
 func (c *Core) ready(id MemberID) bool {
 	p := c.leading.peer(id)
-	return p != nil && p.catchUp.done && p.match >= c.latest().Index && p.match >= c.leading.noop
+	return p != nil && c.now-p.lastActive < c.cfg.ElectionTimeoutMax && p.catchUp.done && p.match >= c.latest().Index && p.match >= c.leading.noop
 }
 
 func compare(a, b MemberID) int {

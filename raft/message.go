@@ -70,7 +70,8 @@ type AppendReply struct {
 	// Match is the last index known to equal the leader's log, and durable here: PrevIndex + the entries of the message that
 	// was accepted, never the follower's whole log. 0 when rejected.
 	Match Index
-	// PrevIndex echoes the rejected request, so that a delayed rejection is recognised as stale.
+	// PrevIndex echoes the rejected request, so that a delayed rejection is recognised as stale. In a reply that is no rejection it is 0, except
+	// from a member whose log is under repair: there it is what it holds in memory, and cannot acknowledge yet.
 	PrevIndex Index
 	// ConflictTerm is the term of the follower's entry at PrevIndex (0 if its log is shorter), and ConflictIndex the first index of that
 	// term (or the last index + 1): the leader backs up a whole term at a time (§5.3).

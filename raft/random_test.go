@@ -69,7 +69,7 @@ func runRandom(t *testing.T, seed uint64) {
 	for _, m := range r.members {
 		m.machineDurable = rng.IntN(2) == 0
 	}
-	r.manualSync = true
+	r.manualSync, r.sharedClock = true, true
 	steps := 300 + rng.IntN(1500)
 	for range steps {
 		r.step()
@@ -204,6 +204,7 @@ func (r *random) proposeSome() {
 
 func (r *random) read(m *member) {
 	r.nextRead++
+	m.core.now = max(m.core.now, r.now) // A lease rests on a clock that is read after the request came in.
 	if m.core.ReadIndex(r.nextRead) != nil {
 		return
 	}
