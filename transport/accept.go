@@ -84,34 +84,44 @@ func (t *Transport) serve(raw net.Conn) {
 		t.turnedAway(raw.RemoteAddr(), hello, err)
 		return
 	}
-	p := t.adopt(raw, hello)
-	if p == nil {
-		return // closed
+	// The answer comes after the end of the peer's connection before this one, so that of two connections the later one stays.
+	if p, current := t.adopt(raw, hello); p != nil {
+		t.listen(p, conn, hello)
+		current.end(p)
 	}
-	err = newIncoming(t, p, conn).run()
-	p.clearIncoming(raw)
-	raw.Close()
+}
+
+// listen answers a peer's introduction, delivers what the peer says, and tells everybody when that is over.
+func (t *Transport) listen(p *peer, conn net.Conn, hello *wire.Hello) {
+	err := t.answer(conn, hello, nil)
+	if err == nil {
+		err = newIncoming(t, p, conn).run()
+	}
 	if t.ctx.Err() != nil {
 		return
 	}
 	if err = t.explain(err); !ended(err) {
 		p.setError(err)
-		p.complain("incoming", "the connection of a peer failed", err, "remote", raw.RemoteAddr())
+		p.complain("incoming", "the connection of a peer failed", err, "remote", conn.RemoteAddr())
 	}
 	t.opt.Sink.Disconnected(p.address)
 }
 
-// adopt makes the connection that of its peer, and returns nil when the transport is closed.
-func (t *Transport) adopt(conn net.Conn, hello *wire.Hello) *peer {
+// adopt makes the connection that of its peer. The results are nil when the transport is closed.
+func (t *Transport) adopt(conn net.Conn, hello *wire.Hello) (*peer, *adopted) {
 	for {
 		p := t.peer(hello.Address)
-		if p == nil || p.setIncoming(conn, hello.Host) {
-			return p
+		if p == nil {
+			return nil, nil
+		}
+		if current := p.adopt(conn, hello.Host); current != nil {
+			return p, current
 		}
 	}
 }
 
-// welcome reads the introduction of whoever dialled, and answers it. The hello is what the other side said, if it got that far.
+// welcome reads the introduction of whoever dialled, and judges it; a refusal is answered here. The hello is what the other side said, if it got that
+// far. The connection keeps the deadline of the introduction, until it is used further.
 func (t *Transport) welcome(conn net.Conn) (net.Conn, *wire.Hello, error) {
 	conn.SetDeadline(time.Now().Add(t.opt.HelloTimeout))
 	if t.opt.TLS != nil {
@@ -132,14 +142,10 @@ func (t *Transport) welcome(conn net.Conn) (net.Conn, *wire.Hello, error) {
 		}
 		return conn, nil, err
 	}
-	refusal := t.check(hello, hello.Dialled, t.opt.Advertise)
-	if err := t.answer(conn, hello, refusal); err != nil {
-		return conn, hello, fmt.Errorf("answering the introduction: %w", err)
-	}
-	if refusal != nil {
+	if refusal := t.check(hello, hello.Dialled, t.opt.Advertise); refusal != nil {
+		t.answer(conn, hello, refusal)
 		return conn, hello, refusedByUs{refusal}
 	}
-	conn.SetDeadline(time.Time{})
 	return conn, hello, nil
 }
 
@@ -150,11 +156,13 @@ func (t *Transport) answer(conn net.Conn, hello *wire.Hello, refusal *wire.Refus
 		own = t.hello(hello.Address)
 	}
 	b, err := introduction(own, refusal)
-	if err != nil {
-		return err
+	if err == nil {
+		_, err = conn.Write(b)
 	}
-	_, err = conn.Write(b)
-	return err
+	if err != nil {
+		return fmt.Errorf("answering the introduction: %w", err)
+	}
+	return nil
 }
 
 // sayBad refuses somebody whose introduction was not read to its end. Closing with bytes unread would make TCP throw away

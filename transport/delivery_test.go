@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/balsa-raft/balsa/engine"
 	"github.com/balsa-raft/balsa/raft"
@@ -49,6 +50,9 @@ func TestLargeDataArriveIntact(t *testing.T) {
 	}
 	a.Send(sent)
 	eventually(t, "everything arrived", func() bool { return sink.count() == len(sent) })
+	if s := status(a, to); s.FramesOut != uint64(len(sent)) {
+		t.Errorf("%d messages were counted, not %d", s.FramesOut, len(sent))
+	}
 	for i, got := range sink.all() {
 		switch want := sent[i].Message.(type) {
 		case *engine.SnapshotChunk:
@@ -130,19 +134,50 @@ func TestWhatHasArrivedIsDeliveredAtOnce(t *testing.T) {
 	})
 }
 
+// TestCloseWritesWhatIsQueued: the peer is busy when Close begins, and has messages written and queued for it.
 func TestCloseWritesWhatIsQueued(t *testing.T) {
+	for range 10 { // which of closing and being woken the writer sees first is left to chance
+		synctest.Test(t, func(t *testing.T) {
+			network := newMemory()
+			busy := make(chan struct{})
+			sink := &inbox{onDeliver: func() { <-busy }}
+			a, b := open(t, network.host("a", nil)), open(t, network.host("bb", sink))
+			for n := range 3 {
+				a.Send([]engine.Envelope{numbered("bb", n)})
+				synctest.Wait()
+			}
+			closed := make(chan error)
+			go func() { closed <- a.Close() }()
+			synctest.Wait()
+			close(busy)
+			if err := <-closed; err != nil {
+				t.Error(err)
+			}
+			synctest.Wait()
+			if got := numbers(sink.all()); !slices.Equal(got, sequence(0, 2)) {
+				t.Errorf("got %v", got)
+			}
+			b.Close()
+		})
+	}
+}
+
+// TestCloseDoesNotWaitForAPeerThatDoesNotRead: what is queued for it is worth a moment, no more.
+func TestCloseDoesNotWaitForAPeerThatDoesNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := newMemory()
-		sink := new(inbox)
-		a, b := open(t, network.host("a", nil)), open(t, network.host("bb", sink))
-		a.Send([]engine.Envelope{numbered("bb", 0)})
-		synctest.Wait()
-		a.Send([]engine.Envelope{numbered("bb", 1), numbered("bb", 2)})
-		a.Close()
-		synctest.Wait()
-		if got := numbers(sink.all()); !slices.Equal(got, sequence(0, 2)) {
-			t.Errorf("got %v", got)
+		busy := make(chan struct{})
+		a, b := open(t, network.host("a", nil)), open(t, network.host("bb", &inbox{onDeliver: func() { <-busy }}))
+		for n := range 3 {
+			a.Send([]engine.Envelope{numbered("bb", n)})
+			synctest.Wait()
 		}
+		start := time.Now()
+		a.Close()
+		if took := time.Since(start); took > partingTime {
+			t.Errorf("it took %v of virtual time", took)
+		}
+		close(busy)
 		b.Close()
 	})
 }

@@ -7,8 +7,9 @@
 // What holds:
 //   - No message is delivered before its sender has introduced itself (cluster, protocol version, the name it dialled) and Options.OnPeer has
 //     agreed. A mismatch is answered with a reason, and both sides show it.
-//   - Messages of one connection arrive in the order of Send, unaltered, or the connection ends. What was in a queue when
-//     its connection ended is dropped, never sent later: to Raft an old message is worth less than the repetition of it.
+//   - What one host sends to another arrives in the order of Send, unaltered and at most once, also across connections: a peer's new
+//     connection counts only after its old one has ended. What was in a queue when its connection ended is dropped, never sent later: to
+//     Raft an old message is worth less than the repetition of it.
 //   - Send never blocks. Queues, frames, strangers' connections and their time are all bounded, whatever comes over the network.
 //
 // What it does not do: it repeats nothing, acknowledges nothing and knows no groups or members; Raft does all that. It keeps no list of peers:

@@ -88,29 +88,42 @@ func TestAcceptorLearnsWhyItWasRefused(t *testing.T) {
 	})
 }
 
-// TestVersionsThatDoNotMeet drives the introduction by hand, since this build has but one version.
-func TestVersionsThatDoNotMeet(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		network := newMemory()
-		b := open(t, network.host("bb", nil))
-		c := network.connect(t, "bb")
-		first, err := introduction(&wire.Hello{MinVersion: wire.MaxVersion + 1, MaxVersion: wire.MaxVersion + 3, Host: 9,
-			MaxFrameBytes: 1 << 20, Address: "a", Dialled: "bb"}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := c.Write(first); err != nil {
-			t.Fatal(err)
-		}
-		_, err = readIntroduction(c)
-		var refusal *wire.Refusal
-		want := fmt.Sprintf("this host speaks versions %d to %d of the peer protocol, the peer %d to %d",
-			wire.MinVersion, wire.MaxVersion, wire.MaxVersion+1, wire.MaxVersion+3)
-		if !errors.As(err, &refusal) || refusal.Code != wire.RefusedVersion || !strings.Contains(refusal.Reason, want) {
-			t.Errorf("got %v, want %q", err, want)
-		}
-		b.Close()
-	})
+// TestStrangeIntroductionsAreAnswered drives the introduction by hand, with what no host of this build says.
+func TestStrangeIntroductionsAreAnswered(t *testing.T) {
+	tests := []struct {
+		name   string
+		hello  wire.Hello
+		code   wire.RefusalCode
+		reason string
+	}{
+		{"a later version", wire.Hello{MinVersion: wire.MaxVersion + 1, MaxVersion: wire.MaxVersion + 3, Address: "a"}, wire.RefusedVersion,
+			fmt.Sprintf("versions %d to %d of the peer protocol, the peer %d to %d", wire.MinVersion, wire.MaxVersion, wire.MaxVersion+1, wire.MaxVersion+3)},
+		{"no name", wire.Hello{MinVersion: 1, MaxVersion: 1}, wire.RefusedBad, "by which address it is dialled"},
+		{"our own name", wire.Hello{MinVersion: 1, MaxVersion: 1, Address: "bb"}, wire.RefusedAddress, "reached the dialler itself"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				network := newMemory()
+				b := open(t, network.host("bb", nil))
+				c := network.connect(t, "bb")
+				test.hello.Host, test.hello.MaxFrameBytes, test.hello.Dialled = 9, 1<<20, "bb"
+				first, err := introduction(&test.hello, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := c.Write(first); err != nil {
+					t.Fatal(err)
+				}
+				_, err = readIntroduction(c)
+				var refusal *wire.Refusal
+				if !errors.As(err, &refusal) || refusal.Code != test.code || !strings.Contains(refusal.Reason, test.reason) {
+					t.Errorf("got %v, want %q", err, test.reason)
+				}
+				b.Close()
+			})
+		})
+	}
 }
 
 func TestPeerIsJudgedBeforeItsMessagesAreDelivered(t *testing.T) {

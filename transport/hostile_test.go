@@ -86,6 +86,34 @@ func TestStreamCutAnywhereDeliversWholeFramesOnly(t *testing.T) {
 	})
 }
 
+// TestCompleteMessagesDoNotWaitForWhatFollows: the rest of the next frame may take its time.
+func TestCompleteMessagesDoNotWaitForWhatFollows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := newMemory()
+		sink := new(inbox)
+		b := open(t, network.host("bb", sink))
+		c := network.connect(t, "bb")
+		peerByHand(t, c, "a", "bb")
+		go discard(c)
+		whole := frames(t, numbered("bb", 1), numbered("bb", 2), numbered("bb", 3))
+		if _, err := c.Write(whole[:len(whole)-1]); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if got := numbers(sink.all()); !slices.Equal(got, sequence(1, 2)) {
+			t.Errorf("got %v", got)
+		}
+		if _, err := c.Write(whole[len(whole)-1:]); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if got := numbers(sink.all()); !slices.Equal(got, sequence(1, 3)) {
+			t.Errorf("got %v", got)
+		}
+		b.Close()
+	})
+}
+
 // TestDamagedStreamEndsTheConnection flips a bit in every byte of a stream: never does a wrong message come out.
 func TestDamagedStreamEndsTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -130,16 +158,24 @@ func TestControlFramesThatDoNotBelong(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var pong wire.Batch
+		var pong, ping wire.Batch
 		pong.AddPong(1)
-		for _, frame := range [][]byte{hello, pong.Pieces()[0], wire.AppendRefusal(nil, refuse(wire.RefusedHost, "go away"))} {
+		ping.AddPing(1)
+		stuffed := append(bytes.Clone(ping.Pieces()[0]), "payload"...)
+		stuffed[8] = byte(len("payload"))
+		putSum(stuffed[16:], raft.Sum(stuffed[:16]))
+		for _, frame := range [][]byte{hello, pong.Pieces()[0], stuffed, wire.AppendRefusal(nil, refuse(wire.RefusedHost, "go away"))} {
 			c := network.connect(t, "bb")
 			peerByHand(t, c, "a", "bb")
 			closed := discard(c)
+			start := time.Now()
 			if _, err := c.Write(frame); err != nil {
 				t.Fatal(err)
 			}
 			<-closed
+			if time.Since(start) > 0 {
+				t.Errorf("a frame of kind %d did not end the connection; silence did", frame[0])
+			}
 		}
 		synctest.Wait()
 		if s := status(b, "a"); s.LastError != "refused by the peer: go away" {
@@ -220,6 +256,13 @@ func TestStrangersAreBounded(t *testing.T) {
 		synctest.Wait()
 		if sink.count() != 1 {
 			t.Error("the honest peer did not get in")
+		}
+		for range maxStrangers + 10 {
+			network.connect(t, "bb")
+			synctest.Wait()
+		}
+		if s := status(a, "bb"); !s.Connected || sink.disconnections("a") > 0 {
+			t.Error("strangers made an introduced peer's connection go")
 		}
 		a.Close()
 		b.Close()

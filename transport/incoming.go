@@ -90,8 +90,8 @@ func (c *incoming) readFrame() error {
 		return err
 	}
 	c.r.Discard(wire.HeaderSize)
-	if h.Kind.Control() && h.FrameSize() > wire.MaxIntroductionBytes {
-		return fmt.Errorf("%w: %d bytes in a frame of kind %d", wire.ErrTooLarge, h.FrameSize(), h.Kind)
+	if h.Kind.Control() && (h.Payload > 0 || h.FrameSize() > wire.MaxIntroductionBytes) {
+		return fmt.Errorf("%w: %d bytes and %d of payload in a frame of kind %d", wire.ErrCorrupt, h.Meta, h.Payload, h.Kind)
 	}
 	meta, payload, err := c.readBody(h)
 	if err != nil {

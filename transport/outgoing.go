@@ -20,7 +20,10 @@ import (
 func (p *peer) run() {
 	pause := p.t.opt.RedialMin
 	for p.awaitWork() {
-		conn, hello, err := p.t.dial(p.address)
+		conn, hello, err := p.dial()
+		if errors.Is(err, errShownUp) {
+			continue
+		}
 		if err == nil {
 			p.setConnected(hello.Host)
 			p.t.log(slog.LevelInfo, "up "+p.address, "connected to a peer", "peer", p.address, "host", hello.Host)
@@ -84,20 +87,49 @@ func (p *peer) awaitRedial(pause time.Duration) (next time.Duration) {
 	}
 }
 
-// dial connects to a peer, and both sides introduce themselves.
-func (t *Transport) dial(address string) (net.Conn, *wire.Hello, error) {
-	ctx, cancel := context.WithTimeout(t.ctx, t.opt.HelloTimeout)
-	defer cancel()
-	conn, err := t.opt.Dial(ctx, "tcp", address)
+// errShownUp says that the peer dialled us while we were still trying to connect to it.
+var errShownUp = errors.New("the peer has shown up meanwhile")
+
+// dial connects to the peer, and both sides introduce themselves.
+func (p *peer) dial() (net.Conn, *wire.Hello, error) {
+	conn, err := p.connect()
 	if err != nil {
 		return nil, nil, err
 	}
-	conn, hello, err := t.greet(conn, address)
+	conn, hello, err := p.t.greet(conn, p.address)
 	if err != nil {
 		conn.Close()
 		return nil, nil, err
 	}
 	return conn, hello, nil
+}
+
+// connect makes the connection to the peer. The attempts of TCP to reach a host that was down lie seconds apart; when the peer shows up meanwhile
+// there is no point in waiting for the next one, and the result is errShownUp.
+func (p *peer) connect() (net.Conn, error) {
+	select {
+	case <-p.nudge: // from before
+	default:
+	}
+	ctx, cancel := context.WithTimeout(p.t.ctx, p.t.opt.HelloTimeout)
+	defer cancel()
+	ctx, giveUp := context.WithCancelCause(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-p.nudge:
+			giveUp(errShownUp)
+		case <-ctx.Done():
+		}
+	}()
+	conn, err := p.t.opt.Dial(ctx, "tcp", p.address)
+	giveUp(nil)
+	<-watched
+	if err != nil && errors.Is(context.Cause(ctx), errShownUp) {
+		err = errShownUp
+	}
+	return conn, err
 }
 
 // greet introduces this host to the peer it dialled. The connection it returns is never nil: it is the given one, or that inside TLS.

@@ -57,8 +57,14 @@ type peer struct {
 	// forgotten says that the peer is no longer among the transport's peers, and nobody reads its queue.
 	forgotten bool
 	// incoming is the peer's connection to us, nil if there is none.
-	incoming net.Conn
+	incoming *adopted
 	status   PeerStatus // the fields that are not counted above
+}
+
+// adopted is a peer's connection to us while its messages are delivered; ended is closed when that is over.
+type adopted struct {
+	conn  net.Conn
+	ended chan struct{}
 }
 
 type item struct {
@@ -152,35 +158,40 @@ func (p *peer) forget() bool {
 	return true
 }
 
-// setIncoming makes c the peer's connection to us, and ends the one before it: the peer would not have dialled if that were alive. False says that the
-// peer was forgotten.
-func (p *peer) setIncoming(c net.Conn, host uint64) bool {
-	p.mu.Lock()
-	if p.forgotten {
+// adopt makes c the peer's connection to us, after the end of the one before it: the peer would not have dialled if that were alive. So what the
+// peer sends stays in order across its connections, with gaps only. Nil says that the peer was forgotten.
+func (p *peer) adopt(c net.Conn, host uint64) *adopted {
+	current := &adopted{conn: c, ended: make(chan struct{})}
+	for {
+		p.mu.Lock()
+		if p.forgotten {
+			p.mu.Unlock()
+			return nil
+		}
+		old := p.incoming
+		if old == nil {
+			p.incoming = current
+			p.status.Host = host
+			p.mu.Unlock()
+			break
+		}
 		p.mu.Unlock()
-		return false
-	}
-	old := p.incoming
-	p.incoming = c
-	p.status.Host = host
-	p.mu.Unlock()
-	if old != nil {
-		old.Close()
+		old.conn.Close()
+		<-old.ended
 	}
 	select {
 	case p.nudge <- struct{}{}:
 	default:
 	}
-	return true
+	return current
 }
 
-// clearIncoming says that c has ended.
-func (p *peer) clearIncoming(c net.Conn) {
+// end makes room for the peer's next connection to us.
+func (a *adopted) end(p *peer) {
 	p.mu.Lock()
-	if p.incoming == c {
-		p.incoming = nil
-	}
+	p.incoming = nil
 	p.mu.Unlock()
+	close(a.ended)
 }
 
 // setConnected notes that our connection to the peer came up.

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"net"
 	"slices"
 	"strings"
@@ -97,6 +98,95 @@ func TestPeerThatShowsUpIsRedialledAtOnce(t *testing.T) {
 		}
 		a.Close()
 		b.Close()
+	})
+}
+
+// TestPeerThatShowsUpEndsAHangingAttempt: a host that lost power answers nothing at all, so that the attempt to reach it hangs until it times out, even if the
+// host is back long before.
+func TestPeerThatShowsUpEndsAHangingAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := newMemory()
+		options := network.host("a", nil)
+		options.HelloTimeout = time.Hour
+		var hung atomic.Bool
+		options.Dial = func(ctx context.Context, kind, address string) (net.Conn, error) {
+			if !hung.Swap(true) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return network.dial(ctx, kind, address)
+		}
+		a := open(t, options)
+		a.Send([]engine.Envelope{numbered("bb", 1)})
+		synctest.Wait()
+		sink := new(inbox)
+		b := open(t, network.host("bb", sink))
+		b.Send([]engine.Envelope{numbered("a", 1)})
+		synctest.Wait()
+		if got := numbers(sink.all()); !slices.Equal(got, []int{1}) || status(a, "bb").Dropped > 0 {
+			t.Errorf("got %v, status %+v", got, status(a, "bb"))
+		}
+		a.Close()
+		b.Close()
+	})
+}
+
+// TestPauseStartsOverAfterAGoodConnection: what it took to reach a peer once says nothing about the next time.
+func TestPauseStartsOverAfterAGoodConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := newMemory()
+		var last net.Conn
+		network.wrap = func(c net.Conn) net.Conn {
+			last = c
+			return c
+		}
+		a := open(t, network.host("a", nil))
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for len(network.dials("bb")) < 10 {
+			a.Send([]engine.Envelope{numbered("bb", 1)})
+			<-tick.C
+		}
+		sink := new(inbox)
+		b := open(t, network.host("bb", sink))
+		a.Send([]engine.Envelope{numbered("bb", 1)})
+		eventually(t, "they are connected", func() bool { return sink.count() > 0 })
+		<-time.After(time.Minute)
+		last.Close()
+		synctest.Wait()
+		start, before := time.Now(), sink.count()
+		a.Send([]engine.Envelope{numbered("bb", 2)})
+		eventually(t, "they are connected again", func() bool { return sink.count() > before })
+		if took := time.Since(start); took > a.opt.RedialMin+time.Millisecond {
+			t.Errorf("it took %v of virtual time", took)
+		}
+		a.Close()
+		b.Close()
+	})
+}
+
+// TestPeerThatDoesNotAnswerTheIntroduction: something accepts connections and says nothing.
+func TestPeerThatDoesNotAnswerTheIntroduction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := newMemory()
+		silent := network.listen("bb")
+		a := open(t, network.host("a", nil))
+		a.Send([]engine.Envelope{numbered("bb", 1)})
+		c, err := silent.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		<-discard(c)
+		if took := time.Since(start); took != a.opt.HelloTimeout {
+			t.Errorf("it was given up after %v of virtual time", took)
+		}
+		synctest.Wait()
+		if s := status(a, "bb"); s.Dropped != 1 || !strings.Contains(s.LastError, "timeout") {
+			t.Errorf("status %+v", s)
+		}
+		silent.Close()
+		a.Close()
 	})
 }
 
