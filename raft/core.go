@@ -126,11 +126,26 @@ func (c *Core) Deadline() time.Duration {
 	return min(d, c.reads.deadline())
 }
 
-// Campaign makes a member that may lead start an election now, as if its election timeout had elapsed.
+// Campaign makes a member that may lead start an election now, as if its election timeout had elapsed. While it knows a leader to be
+// alive it does not: its answers are what that leader's lease rests on, and its own vote would break it. Only a member that is the whole
+// group by a committed configuration need not wait, because nobody else leads by that.
 func (c *Core) Campaign() {
-	if c.role != Leader {
-		c.electionTimeout()
+	if c.role == Leader {
+		return
 	}
+	c.wakeFollower()
+	if c.sticky() && !c.wholeGroup() {
+		c.event(Event{Kind: EventVoteRefused, Peer: c.cfg.ID, Rule: ruleSticky})
+		return
+	}
+	c.electionTimeout()
+}
+
+// wholeGroup tells whether this member is the only voter, and that is committed.
+func (c *Core) wholeGroup() bool {
+	at := c.latest()
+	voters := at.Configuration.Voters()
+	return at.Index <= c.commit && len(voters) == 1 && voters[0] == c.cfg.ID
 }
 
 // after returns the time d from now.

@@ -441,6 +441,37 @@ func TestARestartedMemberKeepsToALeaseItMayHaveGiven(t *testing.T) {
 	}
 }
 
+// Random worlds found this one: the only voter of a configuration that was not committed yet elected itself, while the leader before it
+// served reads by the lease that this voter had given.
+func TestAMemberDoesNotCampaignAgainstALeaseItGave(t *testing.T) {
+	c := newCluster(t, 2, func(cfg *Config) { cfg.LeaseReads = true })
+	l := c.elect(1)
+	c.until("a change may begin", func() bool { return l.core.mayChange() == nil })
+	c.change(l, Change{Remove: []MemberID{1}})
+	c.network = c.network[:1] // n2 learns that it is alone, and its answer is lost.
+	c.deliver(0)
+	c.network = nil
+	f := c.member(2)
+	f.core.Campaign()
+	c.settle(f)
+	if f.core.Role() != Follower {
+		t.Fatalf("%v, while the leader may still serve reads by its lease", f.core.Role())
+	}
+	c.until("n2 leads", func() bool { return f.core.Role() == Leader })
+}
+
+func TestAGroupOfOneNeedNotWaitAfterARestart(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	m := c.elect(1)
+	c.crash(m)
+	c.start(m, 0)
+	m.core.Campaign()
+	c.settle(m)
+	if m.core.Role() != Leader {
+		t.Fatalf("%v", m.core.Role())
+	}
+}
+
 // hashicorp/raft #503: a leader on a stuck disk kept heartbeating for ever. The engine notices, and has it step down.
 func TestALeaderThatHasToStepDownLetsOthersTryFirst(t *testing.T) {
 	c := newCluster(t, 3, nil)
