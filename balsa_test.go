@@ -1,6 +1,7 @@
 package balsa_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -144,6 +145,29 @@ func TestThreeHostsReplicateAndSurviveARestart(t *testing.T) {
 		}
 		if got := c.journals[i].text(); got != "c0\nc1\nc2\nc3\nc4\nc5\nc6\nc7\nc8" {
 			t.Errorf("member %d came back with %q", i+1, got)
+		}
+	}
+}
+
+// TestTheLargestCommandIsReplicated: what one host takes, all connections have to carry, forwarded and replicated; else it would be sent, and dropped, for ever.
+func TestTheLargestCommandIsReplicated(t *testing.T) {
+	c := newTrio(t, plain)
+	ctx := c.context()
+	command := bytes.Repeat([]byte("x"), 8<<20)
+	for i := range c.groups {
+		if _, err := c.groups[i].Propose(ctx, command); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.groups[i].Propose(ctx, append(command, 'x')); !errors.Is(err, balsa.ErrTooLarge) {
+			t.Errorf("one byte more: %v", err)
+		}
+	}
+	for i := range c.groups {
+		if err := c.groups[i].ReadBarrier(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(c.journals[i].text()); got != 3*len(command)+2 {
+			t.Errorf("member %d has %d bytes", i+1, got)
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/balsa-raft/balsa/engine"
 	"github.com/balsa-raft/balsa/raft"
 	"github.com/balsa-raft/balsa/transport"
+	"github.com/balsa-raft/balsa/transport/wire"
 	"github.com/balsa-raft/balsa/wal"
 )
 
@@ -126,6 +127,9 @@ func open(o Options, listener net.Listener) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.MaxCommandBytes == 0 {
+		o.MaxCommandBytes = 8 << 20
+	}
 	network := &lateNetwork{}
 	host, err := engine.NewHost(engine.Options{
 		Log: log, FS: fsys, SnapshotDir: filepath.Join(o.Dir, "snap"), Network: network, Address: o.Advertise,
@@ -142,6 +146,8 @@ func open(o Options, listener net.Listener) (*Host, error) {
 	}
 	peers, err := transport.New(transport.Options{
 		Listener: listener, Advertise: o.Advertise, Cluster: o.Cluster, Host: log.Incarnation(), TLS: o.TLS, Sink: host, Logger: o.Logger,
+		// A message that no frame holds would be dropped and sent again for ever, so the largest command comes on top of everything else that a frame may hold.
+		MaxFrameBytes: o.MaxCommandBytes + wire.DefaultMaxFrameBytes,
 	})
 	if err != nil {
 		return nil, errors.Join(err, host.Close())

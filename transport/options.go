@@ -36,7 +36,8 @@ type Options struct {
 	// Logger is slog.Default() by default.
 	Logger *slog.Logger
 
-	// MaxFrameBytes bounds one frame in either direction: wire.DefaultMaxFrameBytes (4 MiB) by default. A larger message is dropped.
+	// MaxFrameBytes bounds one frame in either direction: wire.DefaultMaxFrameBytes (4 MiB) by default. A larger message is dropped, and Raft
+	// would send it again for ever: it has to be well above the largest command that the engine takes.
 	MaxFrameBytes int
 	// QueueBytes bounds what waits for one peer: 64 MiB by default. What does not fit is dropped and counted.
 	QueueBytes int
