@@ -34,6 +34,7 @@ type disk struct {
 	syncing atomic.Bool
 
 	// The stage's own.
+	work    []persist // what the pass that is under way has taken
 	spare   []persist
 	blocked []persist // writes that wait for room on the disk, in order
 	batches []wal.Batch
@@ -69,23 +70,39 @@ func (d *disk) stuck(now time.Duration) time.Duration {
 // Sync is one pass of the Sync stage: it writes everything that is queued with one fsync, lets the messages go that waited for it, and tells the
 // groups. It blocks for as long as the disk does, and reports whether there was anything to do.
 func (h *Host) Sync() bool {
-	d := &h.disk
-	d.mu.Lock()
-	work := d.queue
-	d.queue = d.spare[:0]
-	d.mu.Unlock()
-	if len(work) == 0 && len(d.blocked) == 0 {
-		d.spare = work
+	if !h.BeginSync() {
 		return false
 	}
-	if h.Err() == nil {
-		d.run.Add(1)
-		d.write(work)
-		d.run.Add(1)
-	}
-	clear(work)
-	d.spare = work[:0]
+	h.EndSync()
 	return true
+}
+
+// BeginSync and EndSync are the two halves of Sync, for simulators in which time passes between them: what is queued in between is left for the
+// next pass, and a disk that takes long is seen to take long. BeginSync takes what is queued, and reports whether there is anything; only then
+// EndSync has to follow, which writes it.
+func (h *Host) BeginSync() bool {
+	d := &h.disk
+	d.mu.Lock()
+	d.work = d.queue
+	d.queue = d.spare[:0]
+	d.mu.Unlock()
+	if len(d.work) == 0 && len(d.blocked) == 0 {
+		d.spare = d.work
+		return false
+	}
+	d.run.Add(1)
+	return true
+}
+
+// EndSync is the second half of Sync: see BeginSync.
+func (h *Host) EndSync() {
+	d := &h.disk
+	if h.Err() == nil {
+		d.write(d.work)
+	}
+	d.run.Add(1)
+	clear(d.work)
+	d.spare = d.work[:0]
 }
 
 // write makes the work durable, as far as there is room, and announces it.

@@ -28,7 +28,9 @@ type call struct {
 	// change is what callChange asks for.
 	change raft.Change
 	done   chan outcome
-	state  atomic.Uint32
+	// then is called instead of sending on done, if set (async.go).
+	then  func(outcome)
+	state atomic.Uint32
 	// mayHaveHappened is set before the call leaves this member's hands: from then on giving up means "unknown".
 	mayHaveHappened atomic.Bool
 }
@@ -51,7 +53,7 @@ var callPool = sync.Pool{New: func() any { return &call{done: make(chan outcome,
 
 func newCall(kind callKind) *call {
 	c := callPool.Get().(*call)
-	c.kind, c.data, c.change, c.sum = kind, nil, raft.Change{}, 0
+	c.kind, c.data, c.change, c.sum, c.then = kind, nil, raft.Change{}, 0, nil
 	c.state.Store(callWaiting)
 	c.mayHaveHappened.Store(false)
 	return c
@@ -59,9 +61,14 @@ func newCall(kind callKind) *call {
 
 // finish answers the call, unless its caller has given up.
 func (c *call) finish(o outcome) {
-	if c.state.CompareAndSwap(callWaiting, callAnswered) {
-		c.done <- o
+	if !c.state.CompareAndSwap(callWaiting, callAnswered) {
+		return
 	}
+	if c.then != nil {
+		c.then(o)
+		return
+	}
+	c.done <- o
 }
 
 // Propose replicates a command and returns what applying it answered, once it is applied on this member. Any member takes proposals:
@@ -128,14 +135,35 @@ func (g *Group) TransferLeadership(ctx context.Context, to raft.MemberID) error 
 
 // submit puts a call into the inbox and waits for its end.
 func (g *Group) submit(ctx context.Context, c *call, size int64) outcome {
+	if err := g.enqueue(c, size); err != nil {
+		return outcome{err: err}
+	}
+	defer g.pendingBytes.Add(-size)
+	select {
+	case o := <-c.done:
+		callPool.Put(c)
+		return o
+	case <-ctx.Done():
+	case <-g.done:
+	}
+	err, answered := g.abandon(c, ctx.Err())
+	if answered {
+		o := <-c.done
+		callPool.Put(c)
+		return o
+	}
+	return outcome{err: err}
+}
+
+// enqueue puts a call into the inbox. Once it ended, size is to be taken off pendingBytes.
+func (g *Group) enqueue(c *call, size int64) error {
 	if g.closed.Load() {
-		return outcome{err: g.closeReason()}
+		return g.closeReason()
 	}
 	if g.pendingBytes.Add(size) > g.host.options.MaxPendingBytes {
 		g.pendingBytes.Add(-size)
-		return outcome{err: ErrOverloaded}
+		return ErrOverloaded
 	}
-	defer g.pendingBytes.Add(-size)
 	w := g.worker
 	w.mu.Lock()
 	g.box.calls = append(g.box.calls, c)
@@ -145,30 +173,27 @@ func (g *Group) submit(ctx context.Context, c *call, size int64) outcome {
 	if first {
 		w.wake()
 	}
-	select {
-	case o := <-c.done:
-		callPool.Put(c)
-		return o
-	case <-ctx.Done():
-	case <-g.done:
-	}
+	return nil
+}
+
+// abandon gives up on a call, because of cause or, if that is nil, because the group was closed, and tells with what error. If the call
+// was answered in the meantime, its answer counts.
+func (g *Group) abandon(c *call, cause error) (err error, answered bool) {
 	unknown := c.mayHaveHappened.Load()
 	if !c.state.CompareAndSwap(callWaiting, callAbandoned) {
-		o := <-c.done
-		callPool.Put(c)
-		return o
+		return nil, true
 	}
 	// Between the load and the swap the call may have been proposed; afterwards nobody starts an abandoned call.
-	switch cause := ctx.Err(); {
+	switch {
 	case unknown || c.mayHaveHappened.Load():
 		if cause == nil {
-			return outcome{err: fmt.Errorf("%w: %w", ErrIndeterminate, g.closeReason())}
+			cause = g.closeReason()
 		}
-		return outcome{err: fmt.Errorf("%w: %w", ErrIndeterminate, cause)}
+		return fmt.Errorf("%w: %w", ErrIndeterminate, cause), false
 	case cause == nil:
-		return outcome{err: g.closeReason()}
+		return g.closeReason(), false
 	default:
-		return outcome{err: fmt.Errorf("%w: %w", ErrNoLeader, cause)}
+		return fmt.Errorf("%w: %w", ErrNoLeader, cause), false
 	}
 }
 

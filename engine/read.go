@@ -16,12 +16,20 @@ import (
 type readCall struct {
 	index raft.Index
 	done  chan error // capacity 1
-	gone  atomic.Bool
+	// then is called instead of sending on done, if set (async.go).
+	then func(error)
+	gone atomic.Bool
 }
 
 var readPool = sync.Pool{New: func() any { return &readCall{done: make(chan error, 1)} }}
 
-func (r *readCall) finish(err error) { r.done <- err }
+func (r *readCall) finish(err error) {
+	if r.then != nil {
+		r.then(err)
+		return
+	}
+	r.done <- err
+}
 
 // ReadBarrier returns once this member's machine has applied everything that was committed anywhere when it was called: what is read from
 // the machine afterwards is linearizable (thesis §6.4). Any member takes it. It blocks until then or until ctx ends; ErrNoLeader wraps
@@ -31,15 +39,7 @@ func (g *Group) ReadBarrier(ctx context.Context) error {
 		return g.closeReason()
 	}
 	r := readPool.Get().(*readCall)
-	w := g.worker
-	w.mu.Lock()
-	g.box.reads = append(g.box.reads, r)
-	first := !g.queued
-	g.enqueueLocked()
-	w.mu.Unlock()
-	if first {
-		w.wake()
-	}
+	g.enqueueRead(r)
 	select {
 	case err := <-r.done:
 		readPool.Put(r)
@@ -50,6 +50,18 @@ func (g *Group) ReadBarrier(ctx context.Context) error {
 	case <-g.done:
 		r.gone.Store(true)
 		return g.closeReason()
+	}
+}
+
+func (g *Group) enqueueRead(r *readCall) {
+	w := g.worker
+	w.mu.Lock()
+	g.box.reads = append(g.box.reads, r)
+	first := !g.queued
+	g.enqueueLocked()
+	w.mu.Unlock()
+	if first {
+		w.wake()
 	}
 }
 

@@ -1,0 +1,114 @@
+package engine
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/balsa-raft/balsa/raft"
+)
+
+// Requests for callers that cannot block, such as a simulator that steps the host by itself. They mean what their blocking twins mean; the
+// answer comes by a function, which is called exactly once, from within one of the host's stages or from Cancel: it has to be quick, and may not
+// call the group.
+
+// Pending is a request that was made without waiting for its answer.
+type Pending struct {
+	group  *Group
+	answer func(outcome)
+	make   func() *call
+	size   int64
+
+	mu   sync.Mutex
+	call *call // on its way; nil once answered
+	gone bool  // cancelled: nothing is tried again
+}
+
+// ProposeAsync is Propose; done gets its result. A request that can never succeed is answered before it returns.
+func (g *Group) ProposeAsync(data []byte, done func(Result, error)) *Pending {
+	p := &Pending{group: g, answer: func(o outcome) { done(o.result, o.err) }, size: int64(len(data)) + raft.EntryOverhead}
+	if len(data) > g.host.options.MaxCommandBytes {
+		done(Result{}, fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrTooLarge, len(data), g.host.options.MaxCommandBytes))
+		return p
+	}
+	sum := raft.Sum(data)
+	p.make = func() *call { return &call{kind: callPropose, data: data, sum: sum} }
+	p.submit()
+	return p
+}
+
+// ChangeMembersAsync is ChangeMembers; done gets its error.
+func (g *Group) ChangeMembersAsync(change raft.Change, done func(error)) *Pending {
+	p := &Pending{group: g, answer: func(o outcome) { done(o.err) }}
+	p.make = func() *call { return &call{kind: callChange, change: change} }
+	p.submit()
+	return p
+}
+
+// TransferLeadershipAsync asks the leader to hand over; done is called when it has begun to, or refused: unlike TransferLeadership it does not wait
+// for the new leader.
+func (g *Group) TransferLeadershipAsync(to raft.MemberID, done func(error)) *Pending {
+	p := &Pending{group: g, answer: func(o outcome) { done(o.err) }}
+	p.make = func() *call { return &call{kind: callTransfer, data: encodeMember(to)} }
+	p.submit()
+	return p
+}
+
+// submit makes an attempt.
+func (p *Pending) submit() {
+	c := p.make()
+	c.then = func(o outcome) { p.finished(c, o) }
+	p.mu.Lock()
+	p.call = c
+	p.mu.Unlock()
+	if err := p.group.enqueue(c, p.size); err != nil {
+		p.mu.Lock()
+		p.call = nil
+		p.mu.Unlock()
+		p.answer(outcome{err: err})
+	}
+}
+
+// finished takes an attempt's answer, and tries again what surely did not happen, as Propose does.
+func (p *Pending) finished(c *call, o outcome) {
+	p.group.pendingBytes.Add(-p.size)
+	p.mu.Lock()
+	again := o.retry && !p.gone && !p.group.closed.Load()
+	p.call = nil
+	p.mu.Unlock()
+	if again {
+		p.submit()
+		return
+	}
+	p.answer(o)
+}
+
+// Cancel gives up on the request, as the end of a context does: the answer, if there was none yet, is an error that wraps cause and says whether
+// the request may have happened.
+func (p *Pending) Cancel(cause error) {
+	p.mu.Lock()
+	c := p.call
+	p.gone = true
+	p.mu.Unlock()
+	if c == nil {
+		return
+	}
+	if err, answered := p.group.abandon(c, cause); !answered {
+		p.mu.Lock()
+		p.call = nil
+		p.mu.Unlock()
+		p.group.pendingBytes.Add(-p.size)
+		p.answer(outcome{err: err})
+	}
+}
+
+// ReadBarrierAsync is ReadBarrier; done gets its error. It cannot be cancelled, only ignored.
+func (g *Group) ReadBarrierAsync(done func(error)) {
+	if g.closed.Load() {
+		done(g.closeReason())
+		return
+	}
+	g.enqueueRead(&readCall{then: done})
+}
+
+// Core gives access to the group's core: only for who steps the host by itself, and not during a stage. Whoever changes it breaks it.
+func (g *Group) Core() *raft.Core { return g.core }
