@@ -85,8 +85,28 @@ func (w *waiters) take(index raft.Index, term raft.Term) (c *call) {
 	return nil
 }
 
-// skip answers all that wait at or below index: a snapshot has carried the machine over their entries.
-func (w *waiters) skip(index raft.Index) { w.take(index+1, 0) }
+// skip answers all that wait at or below index: a snapshot has carried the machine over their entries, so that nobody here knows what became of them.
+func (w *waiters) skip(index raft.Index) {
+	w.mu.Lock()
+	var lost []*call
+	for len(w.runs) > 0 && w.runs[0].first <= index {
+		run := &w.runs[0]
+		n := min(len(run.calls), int(index-run.first)+1)
+		lost = append(lost, run.calls[:n]...)
+		run.first += raft.Index(n)
+		run.calls = run.calls[n:]
+		if len(run.calls) > 0 {
+			break
+		}
+		w.runs = w.runs[1:]
+	}
+	w.mu.Unlock()
+	for _, c := range lost {
+		if c != nil {
+			c.finish(outcome{err: ErrIndeterminate})
+		}
+	}
+}
 
 // failAll answers everybody.
 func (w *waiters) failAll(err error) {
