@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/balsa-raft/balsa/raft"
@@ -56,15 +57,18 @@ func (g *Group) header(to raft.MemberID) raft.Header {
 	return raft.Header{From: g.self, To: to, Term: g.core.Term(), Incarnation: g.host.options.Log.Incarnation()}
 }
 
-// receiveForward serves, at the leader, what a follower passes on. A duplicate or a straggler is never proposed: an earlier copy
-// may have been.
+// receiveForward serves, at the leader, what a follower passes on. A duplicate or a straggler is never proposed, since an earlier copy may have
+// been, and never said to have not happened, since then it would be tried again. What tells: the ids of a host ascend, and a request is only
+// served in the term in which its sender knew this leader. Which requests an earlier life of this host has served is forgotten, but those were of
+// terms up to bornTerm.
 func (g *Group) receiveForward(from string, m *ForwardRequest) {
 	reply := &ForwardReply{Header: g.header(m.From), ID: m.ID, Leader: g.core.Leader()}
 	who := forwarder{address: from, member: m.From}
 	switch {
-	case m.ID <= g.forwarded[who]:
+	case m.ID <= g.forwarded[who] || m.Term <= g.bornTerm:
 		reply.Code = ForwardIndeterminate
-	case g.core.Role() != raft.Leader:
+	case g.core.Role() != raft.Leader || m.Term != g.core.Term():
+		g.forwarded[who] = m.ID
 		reply.Code = ForwardNotLeader
 	default:
 		g.forwarded[who] = m.ID
@@ -148,11 +152,17 @@ func (g *Group) receiveForwardReply(m *ForwardReply) {
 
 // failForwards gives up on the forwarded calls that match: whether the leader got them is unknown.
 func (g *Group) failForwards(match func(*forward) bool) {
+	var lost []uint64
 	for id, f := range g.forwards {
 		if match(f) {
-			delete(g.forwards, id)
-			f.call.finish(outcome{err: ErrIndeterminate})
+			lost = append(lost, id)
 		}
+	}
+	slices.Sort(lost) // in the order they came, so that a simulation repeats itself
+	for _, id := range lost {
+		f := g.forwards[id]
+		delete(g.forwards, id)
+		f.call.finish(outcome{err: ErrIndeterminate})
 	}
 }
 

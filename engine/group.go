@@ -34,6 +34,7 @@ type Group struct {
 	held      []*call                  // proposals that wait for a leader
 	forwards  map[uint64]*forward
 	forwarded map[forwarder]uint64 // the highest id a host has forwarded to us
+	bornTerm  raft.Term            // the term in which this life of the member began
 	reads     readRounds
 	transfers map[raft.MemberID]*transfer
 	receiving *receiving
@@ -118,6 +119,7 @@ func restoreGroup(h *Host, o StartOptions) (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
+	g.bornTerm = state.HardState.Term
 	g.applied.Store(uint64(applied))
 	g.commit.Store(uint64(applied))
 	g.leader.Store(&leadership{term: state.HardState.Term, changed: make(chan struct{})})
