@@ -13,12 +13,18 @@ type compaction struct {
 	running bool
 	// snapshotIndex is that of the newest snapshot on disk.
 	snapshotIndex raft.Index
-	// received is the id of the last body that arrived in full.
-	received uint64
+	// received is the last body that arrived in full.
+	received receivedBody
 	// base is where the log begins.
 	base raft.Index
 	// retryAt keeps a failed attempt from being repeated at once.
 	retryAt time.Duration
+}
+
+// receivedBody names a snapshot that arrived: by its content, and by what it stands for, since a state may be the same at two indexes.
+type receivedBody struct {
+	id    uint64
+	index raft.Index
 }
 
 // maybeCompact starts a compaction when the log has grown past its bounds: by bytes, or by entries if so asked.

@@ -25,32 +25,36 @@ type transfer struct {
 	to          raft.MemberID
 	meta        raft.SnapshotMeta
 	file        *snapshotFile // nil until there is a snapshot to send
+	opening     bool          // a snapshot is there, and its file about to be opened
 	acked, sent int64
 	begun       bool          // the first chunk has been sent
 	progress    time.Duration // when the follower last had more, or the transfer began
 	resend      time.Duration // when to send again what was not acknowledged
 }
 
-// startTransfer gets a snapshot on its way: the newest there is, if the log goes on from it, else a new one.
+// startTransfer begins to get a snapshot on its way; driveTransfers goes on with it in the same turn.
 func (g *Group) startTransfer(to raft.MemberID) {
-	if g.transfers[to] != nil {
-		return
+	if g.transfers[to] == nil {
+		g.transfers[to] = &transfer{to: to, progress: g.worker.now, resend: math.MaxInt64}
 	}
-	g.transfers[to] = &transfer{to: to, progress: g.worker.now, resend: math.MaxInt64}
-	if g.compact.snapshotIndex >= g.core.FirstIndex()-1 && g.compact.snapshotIndex > 0 {
-		g.openTransfer(to)
-		return
+}
+
+// provide finds a snapshot to send: the newest there is, if the log goes on from it, else a new one. While another compaction is under way it does
+// nothing, and is called again in the turn that ends it.
+func (g *Group) provide(t *transfer) {
+	switch {
+	case t.opening:
+	case g.compact.snapshotIndex >= g.core.FirstIndex()-1 && g.compact.snapshotIndex > 0:
+		g.openTransfer(t.to)
+	case !g.compact.running:
+		g.compact.running = true
+		g.writeSnapshot(func(_ raft.SnapshotMeta, err error) {
+			g.compact.running = false
+			if err != nil {
+				g.host.options.Logger.Warn("cannot write a snapshot for a follower", "group", uint64(g.id), "error", err)
+			}
+		})
 	}
-	if g.compact.running {
-		return // whoever writes the snapshot opens the waiting transfers
-	}
-	g.compact.running = true
-	g.writeSnapshot(func(_ raft.SnapshotMeta, err error) {
-		g.compact.running = false
-		if err != nil {
-			g.host.options.Logger.Warn("cannot write a snapshot for a follower", "group", uint64(g.id), "error", err)
-		}
-	})
 }
 
 // writeSnapshot captures the machine's state and writes it to disk; then runs in a turn. Transfers that wait for a snapshot get it.
@@ -62,9 +66,9 @@ func (g *Group) writeSnapshot(then func(raft.SnapshotMeta, error)) {
 			}
 			then(meta, err)
 			for _, to := range g.transferTargets() {
-				if t := g.transfers[to]; t.file == nil && err == nil {
+				if t := g.transfers[to]; t.file == nil && !t.opening && err == nil {
 					g.openTransfer(to)
-				} else if t.file == nil {
+				} else if t.file == nil && !t.opening {
 					g.endTransfer(t, false)
 				}
 			}
@@ -92,6 +96,7 @@ func (g *Group) writeSnapshot(then func(raft.SnapshotMeta, error)) {
 // openTransfer opens the newest snapshot for a waiting transfer.
 func (g *Group) openTransfer(to raft.MemberID) {
 	least := g.core.FirstIndex() - 1
+	g.transfers[to].opening = true
 	g.host.background(func() {
 		meta, file, err := g.host.store.newest(g.id, func(m raft.SnapshotMeta) bool { return m.Index >= least })
 		g.post(func() {
@@ -108,7 +113,7 @@ func (g *Group) openTransfer(to raft.MemberID) {
 				g.compact.snapshotIndex = 0 // the file is gone or damaged: the next attempt writes a new one
 				g.endTransfer(t, false)
 			default:
-				t.meta, t.file, t.progress = meta, file, g.worker.now
+				t.meta, t.file, t.opening, t.progress = meta, file, false, g.worker.now
 			}
 		})
 	})
@@ -136,9 +141,11 @@ func (g *Group) driveTransfers() {
 	for _, to := range g.transferTargets() {
 		t := g.transfers[to]
 		if t.file == nil {
+			g.provide(t)
 			continue
 		}
-		if now-t.progress > transferPatience*timeout {
+		// Who was removed in the meantime has no address any more.
+		if now-t.progress > transferPatience*timeout || g.addressOf(to) == "" {
 			g.endTransfer(t, false)
 			continue
 		}
@@ -240,11 +247,15 @@ func (g *Group) receiveChunk(m *SnapshotChunk) {
 		return
 	}
 	to := g.addressOf(m.From)
-	if m.Meta.Index <= max(g.CommitIndex(), g.apply.handed) && m.ID != g.compact.received {
-		g.ackChunk(to, m, SnapshotUnwanted, 0)
+	body := receivedBody{id: m.ID, index: m.Meta.Index}
+	switch {
+	case m.Meta.Index <= max(g.CommitIndex(), g.apply.handed):
+		// All that the snapshot stands for is here, from it or from elsewhere: the leader goes on behind it.
+		g.ackChunk(to, m, SnapshotComplete, m.Size)
 		return
-	}
-	if m.ID == g.compact.received {
+	case body == g.compact.received:
+		// The body is here, but the core did not take it when it came, because its sender's term was over, for example.
+		g.core.Receive(&raft.InstallSnapshot{Header: m.Header, Meta: m.Meta})
 		g.ackChunk(to, m, SnapshotComplete, m.Size)
 		return
 	}
@@ -260,7 +271,7 @@ func (g *Group) receiveChunk(m *SnapshotChunk) {
 		if complete {
 			ack.Status, ack.Offset = SnapshotComplete, m.Size
 			g.post(func() {
-				g.compact.received = m.ID
+				g.compact.received = body
 				g.core.Receive(&raft.InstallSnapshot{Header: m.Header, Meta: m.Meta})
 			})
 		} else {
