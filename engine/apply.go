@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
 	"github.com/balsa-raft/balsa/raft"
+	"github.com/balsa-raft/balsa/wal"
 )
 
 // applyTask is one thing to do with a group's machine, in order: apply entries (given, or named as a range of the log), restore a snapshot, or
@@ -27,6 +29,8 @@ type applyQueue struct {
 
 	// handed is the last index ever pushed; the turn's own.
 	handed raft.Index
+	// snapshot is the index of a snapshot that will be restored, and that the log already begins with (see supersede); the applier's own.
+	snapshot raft.Index
 	// batch is the applier's scratch space.
 	batch []Entry
 	calls []*call
@@ -126,6 +130,9 @@ func (h *Host) Apply() bool {
 const maxApplyBytes = 4 << 20
 
 func (g *Group) applyTask(t *applyTask) {
+	if t.restore == nil && t.capture == nil && g.apply.superseded(t) {
+		return
+	}
 	switch {
 	case t.restore != nil:
 		g.restoreInstalled(*t.restore)
@@ -137,6 +144,9 @@ func (g *Group) applyTask(t *applyTask) {
 	default:
 		for from := t.from; from <= t.to; {
 			entries, err := g.host.options.Log.Entries(g.id, from, t.to, maxApplyBytes)
+			if errors.Is(err, wal.ErrCompacted) && g.supersede(t.to) {
+				return
+			}
 			if err != nil {
 				g.host.fail(fmt.Errorf("group %d: read committed entries from %d to %d back from the log: %w", g.id, from, t.to, err))
 				return
@@ -145,6 +155,26 @@ func (g *Group) applyTask(t *applyTask) {
 			from = entries[len(entries)-1].Index + 1
 		}
 	}
+}
+
+// supersede notes that a snapshot took the place of the log up to index to at least, while the machine had not yet applied that much. The task that
+// restores the machine from it follows: until then there is nothing to apply. False if there is no such snapshot.
+func (g *Group) supersede(to raft.Index) bool {
+	state, ok := g.host.options.Log.State(g.id)
+	if !ok || state.Snapshot.Index < to {
+		return false
+	}
+	g.apply.snapshot = state.Snapshot.Index
+	return true
+}
+
+// superseded tells whether a snapshot that is about to be restored stands for the task's entries.
+func (q *applyQueue) superseded(t *applyTask) bool {
+	to := t.to
+	if n := len(t.entries); n > 0 {
+		to = t.entries[n-1].Index
+	}
+	return to <= q.snapshot
 }
 
 // applyEntries hands the commands among the entries to the machine as one batch, and answers those who wait for them.
