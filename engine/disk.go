@@ -29,9 +29,8 @@ type disk struct {
 	host *Host
 	log  *wal.Log
 
-	mu      sync.Mutex
-	queue   []persist
-	syncing atomic.Bool
+	mu    sync.Mutex
+	queue []persist
 
 	// The stage's own.
 	work    []persist // what the pass that is under way has taken

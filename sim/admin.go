@@ -1,0 +1,189 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/balsa-raft/balsa/engine"
+	"github.com/balsa-raft/balsa/raft"
+)
+
+// admin is a group's operator: it changes the configuration and moves leadership, without looking whether the time is right.
+type admin struct {
+	world *World
+	group *group
+	spare int // how many more hosts it may bring in
+	// Of the change that is on its way.
+	busy    bool
+	number  int
+	host    *host
+	pending *engine.Pending
+}
+
+// begin plans the operator's work, as far as the regime has any.
+func (a *admin) begin() {
+	r := &a.world.regime
+	if r.changes > 0 {
+		a.every(r.changes, a.change)
+	}
+	if r.transfers > 0 {
+		a.every(r.transfers, a.transfer)
+	}
+}
+
+// every does something again and again until the faults end.
+func (a *admin) every(mean time.Duration, do func()) {
+	a.world.after(mean/4+a.world.around(mean), func() {
+		if a.world.healing {
+			return
+		}
+		do()
+		a.every(mean, do)
+	})
+}
+
+// at picks a running member to ask.
+func (a *admin) at() *member {
+	up := a.world.running()
+	if len(up) == 0 {
+		return nil
+	}
+	m := up[a.world.rng.IntN(len(up))].members[a.group.id-1]
+	if m.running == nil {
+		return nil
+	}
+	return m
+}
+
+// change asks for one change of the configuration.
+func (a *admin) change() {
+	m := a.at()
+	conf, known := a.group.configuration()
+	if m == nil || !known || a.busy {
+		return
+	}
+	ch, what := a.draw(conf)
+	if what == "" {
+		return
+	}
+	a.world.counts.injected("change")
+	a.busy, a.host, a.pending = true, m.host, nil
+	a.number++
+	number := a.number
+	a.tell("asks n%d to %s", m.host.id, what)
+	m.host.guard(func() {
+		a.pending = m.running.ChangeMembersAsync(ch, func(err error) {
+			if a.busy && a.number == number {
+				a.end(err)
+			}
+		})
+	})
+	a.world.after(a.world.regime.patience, func() {
+		if !a.busy || a.number != number {
+			return
+		}
+		if a.pending != nil && !a.host.paused {
+			a.host.guard(func() { a.pending.Cancel(errPatience) })
+		}
+		if a.busy {
+			a.end(errPatience)
+		}
+	})
+}
+
+func (a *admin) end(err error) {
+	a.busy, a.pending = false, nil
+	if err == nil {
+		a.world.counts.effective("change")
+	}
+	a.tell("is answered: %v", err)
+}
+
+// hostCrashed ends what was asked of a process that is gone.
+func (a *admin) hostCrashed(h *host) {
+	if a.busy && a.host == h {
+		a.end(errors.New("the process is gone"))
+	}
+}
+
+// draw draws a change that makes sense, mostly.
+func (a *admin) draw(conf raft.Configuration) (raft.Change, string) {
+	w := a.world
+	var voters, learners []raft.Member
+	for _, m := range conf.Members {
+		if m.Learner {
+			learners = append(learners, m)
+		} else {
+			voters = append(voters, m)
+		}
+	}
+	someone := conf.Members[w.rng.IntN(len(conf.Members))]
+	switch kind := w.rng.IntN(10); {
+	case kind < 3:
+		if next, ok := a.newcomer(conf, kind == 0); ok {
+			next.AutoPromote = next.Learner && w.chance(2, 3)
+			return raft.Change{Set: []raft.Member{next}}, fmt.Sprintf("add n%d, learner %v, promote %v", next.ID, next.Learner, next.AutoPromote)
+		}
+	case kind < 5 && len(learners) > 0:
+		m := learners[w.rng.IntN(len(learners))]
+		m.Learner, m.AutoPromote = false, false
+		return raft.Change{Set: []raft.Member{m}}, fmt.Sprintf("promote n%d", m.ID)
+	case kind < 7 && len(voters) > 1:
+		return raft.Change{Remove: []raft.MemberID{someone.ID}}, fmt.Sprintf("remove n%d", someone.ID)
+	case kind < 8 && len(voters) > 2:
+		m := voters[w.rng.IntN(len(voters))]
+		m.Learner = true
+		return raft.Change{Set: []raft.Member{m}}, fmt.Sprintf("demote n%d", m.ID)
+	case kind < 10:
+		if next, ok := a.newcomer(conf, true); ok {
+			return raft.Change{Set: []raft.Member{next}, Remove: []raft.MemberID{someone.ID}}, fmt.Sprintf("replace n%d by n%d", someone.ID, next.ID)
+		}
+	}
+	return raft.Change{}, ""
+}
+
+// newcomer finds a host that is no member: one that was removed before and comes back with what it has, or a new one.
+func (a *admin) newcomer(conf raft.Configuration, voter bool) (raft.Member, bool) {
+	w := a.world
+	var out []*host
+	for _, h := range w.hosts {
+		if _, in := conf.Find(h.id); !in {
+			out = append(out, h)
+		}
+	}
+	var h *host
+	switch {
+	case len(out) > 0 && (len(w.hosts) >= w.regime.members+a.spare || w.chance(1, 2)):
+		h = out[w.rng.IntN(len(out))]
+	case len(w.hosts) < w.regime.members+a.spare:
+		h = w.addHost(raft.MemberID(len(w.hosts)+1), false)
+		h.boot()
+	default:
+		return raft.Member{}, false
+	}
+	return raft.Member{ID: h.id, Address: h.address, Learner: !voter}, true
+}
+
+// transfer asks for leadership to move to some member.
+func (a *admin) transfer() {
+	m := a.at()
+	conf, known := a.group.configuration()
+	if m == nil || !known {
+		return
+	}
+	to := conf.Members[a.world.rng.IntN(len(conf.Members))].ID
+	a.world.counts.injected("transfer")
+	a.tell("asks n%d to have n%d lead", m.host.id, to)
+	m.host.guard(func() {
+		m.running.TransferLeadershipAsync(to, func(err error) {
+			if err == nil {
+				a.world.counts.effective("transfer")
+			}
+		})
+	})
+}
+
+func (a *admin) tell(format string, args ...any) {
+	a.world.story.add(&note{at: a.world.now, kind: noteClient, a: uint64(a.group.id), text: fmt.Sprintf("(operator) "+format, args...)})
+}

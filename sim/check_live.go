@@ -1,0 +1,159 @@
+package sim
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/balsa-raft/balsa/engine"
+	"github.com/balsa-raft/balsa/raft"
+)
+
+// proof shows, after the faults, that the groups are live: within a bounded time there is one leader, everything is committed and applied on every
+// member of the configuration, and a write asked of each of them succeeds.
+type proof struct {
+	world *World
+	// asked and shown are the members that were asked to write, and those that have, by group.
+	asked, shown map[*member]bool
+}
+
+// patienceForLife bounds how long the groups may take, in virtual time. A snapshot that has to be sent anew may take several rounds of it.
+const patienceForLife = 60 * time.Second
+
+// startProof begins to look; no client begins anything any more.
+func (w *World) startProof() {
+	w.say(notePhase, "the groups have to show that they live")
+	p := &proof{world: w, asked: map[*member]bool{}, shown: map[*member]bool{}}
+	p.look()
+}
+
+func (p *proof) look() {
+	w := p.world
+	waiting := ""
+	for _, g := range w.groups {
+		if why := p.waitsFor(g); why != "" && waiting == "" {
+			waiting = fmt.Sprintf("g%d: %s", g.id, why)
+		}
+	}
+	switch {
+	case waiting == "":
+		p.conclude()
+	case w.now-w.healed > patienceForLife:
+		w.fail("liveness", "%v after the faults ended: %s\n%s", patienceForLife, waiting, w.states())
+	default:
+		w.after(20*time.Millisecond, p.look)
+	}
+}
+
+// waitsFor tells what a group lacks to be live and quiet; "" if nothing.
+func (p *proof) waitsFor(g *group) string {
+	if why := g.unsettled(); why != "" {
+		return why
+	}
+	conf, _ := g.configuration()
+	for i := range conf.Members {
+		m := g.members[conf.Members[i].ID-1]
+		if !p.shown[m] {
+			p.ask(m)
+			return fmt.Sprintf("%v has not answered a write", m)
+		}
+	}
+	for _, c := range p.world.clients {
+		if c.group == g && c.busy {
+			return fmt.Sprintf("client %d waits for an answer", c.id)
+		}
+	}
+	return ""
+}
+
+// unsettled tells what keeps the group from being settled: one leader, a plain configuration, equal logs, everything applied.
+func (g *group) unsettled() string {
+	leader := g.leader()
+	if leader == nil {
+		return "there is no leader"
+	}
+	core := leader.running.Core()
+	conf := core.Configuration()
+	commit := core.Commit()
+	switch status := core.Status(); {
+	case conf.Joint():
+		return "the configuration is joint"
+	case status.ConfigurationIndex > commit || commit != core.LastIndex():
+		return fmt.Sprintf("the leader has committed %d of %d", commit, core.LastIndex())
+	case status.TransferTarget != raft.NoMember:
+		return "a transfer is under way"
+	}
+	for i := range conf.Members {
+		if conf.Members[i].Learner && conf.Members[i].AutoPromote {
+			return fmt.Sprintf("learner n%d is not promoted", conf.Members[i].ID)
+		}
+		m := g.members[conf.Members[i].ID-1]
+		if m.running == nil {
+			return fmt.Sprintf("%v does not run", m)
+		}
+		if c := m.running.Core(); c.Term() != core.Term() || c.Commit() != commit || c.LastIndex() != commit || m.running.AppliedIndex() != commit {
+			return fmt.Sprintf("%v is at term %d, commit %d, applied %d, last %d; the leader at term %d, commit %d", m, c.Term(), c.Commit(), m.running.AppliedIndex(),
+				c.LastIndex(), core.Term(), commit)
+		}
+	}
+	return ""
+}
+
+// ask has a member write something; again if the outcome is not known.
+func (p *proof) ask(m *member) {
+	if p.asked[m] {
+		return
+	}
+	p.asked[m] = true
+	w := p.world
+	c := &client{world: w, id: len(w.clients) + 1, group: m.group, busy: true, host: m.host, op: len(m.group.history), seq: 1}
+	w.clients = append(w.clients, c)
+	op := Operation{Group: m.group.id, Client: c.id, Host: m.host.id, ID: uint64(c.id)<<32 | 1, Call: w.now}
+	c.begin(op)
+	m.host.guard(func() { c.write(m, opWrite) })
+	var await func()
+	await = func() {
+		if c.busy {
+			w.after(time.Millisecond, await)
+			return
+		}
+		p.asked[m] = false
+		p.shown[m] = m.group.history[c.op].Outcome == OutcomeDone
+	}
+	await()
+}
+
+// conclude ends the run.
+func (p *proof) conclude() {
+	w := p.world
+	w.live = w.now
+	w.say(notePhase, "the groups live")
+	for _, g := range w.groups {
+		for _, c := range g.checkers {
+			c.finished()
+		}
+	}
+	w.done = true
+}
+
+// states describes every host, for a run that came to no good end.
+func (w *World) states() string {
+	var b strings.Builder
+	for _, g := range w.groups {
+		for _, m := range g.members {
+			if m.running == nil {
+				fmt.Fprintf(&b, "  %v: no process\n", m)
+				continue
+			}
+			s := m.running.Core().Status()
+			fmt.Fprintf(&b, "  %v: %v of term %d, leader n%d, voted n%d, log [%d, %d], durable %d, commit %d, applied %d, configuration %v at %d\n", m, s.Role, s.Term, s.Leader, s.Vote,
+				s.First, s.Last, s.Durable, s.Commit, m.running.AppliedIndex(), s.Configuration, s.ConfigurationIndex)
+			for _, p := range s.Peers {
+				fmt.Fprintf(&b, "    n%d: match %d, next %d, %v, %d in flight, active %v, snapshot %d\n", p.ID, p.Match, p.Next, p.State, p.Inflight, p.RecentActive, p.PendingSnapshot)
+			}
+		}
+	}
+	return b.String()
+}
+
+var _ engine.Network = sender{}

@@ -1,0 +1,97 @@
+package sim
+
+import (
+	"strings"
+	"time"
+)
+
+// partitionFaults cut links. A cut has an effect when a message meets it; that is what counts, for every message.
+func partitionFaults() []*fault {
+	return []*fault{
+		{name: "split", every: 1500 * time.Millisecond, strike: func(w *World) bool {
+			side := w.rng.Uint64()
+			return w.partition("split", func(from, to *host) bool { return side>>from.id&1 != side>>to.id&1 })
+		}},
+		{name: "isolate", every: 1500 * time.Millisecond, strike: func(w *World) bool {
+			h := w.victim(w.chance(1, 2))
+			return h != nil && w.partition("isolate", func(from, to *host) bool { return from == h || to == h })
+		}},
+		{name: "one-way", every: 1500 * time.Millisecond, strike: func(w *World) bool {
+			h := w.victim(w.chance(1, 2))
+			deaf := w.chance(1, 2)
+			return h != nil && w.partition("one-way", func(from, to *host) bool { return deaf && to == h || !deaf && from == h })
+		}},
+		{name: "ring", every: 2 * time.Second, strike: func(w *World) bool {
+			n := len(w.hosts)
+			return n > 3 && w.partition("ring", func(from, to *host) bool {
+				d := (int(from.id) - int(to.id) + n) % n
+				return d != 1 && d != n-1
+			})
+		}},
+		{name: "bridge", every: 2 * time.Second, strike: func(w *World) bool {
+			// Two halves that see each other only through one host (partial connectivity: Cloudflare, November 2020).
+			bridge := w.hosts[w.rng.IntN(len(w.hosts))]
+			side := w.rng.Uint64()
+			return w.partition("bridge", func(from, to *host) bool {
+				return from != bridge && to != bridge && side>>from.id&1 != side>>to.id&1
+			})
+		}},
+		{name: "flap", every: time.Second, strike: flap},
+	}
+}
+
+// partition cuts the links that are apart, for a while.
+func (w *World) partition(name string, apart func(from, to *host) bool) bool {
+	var cuts [][2]*host
+	var told strings.Builder
+	for _, from := range w.hosts {
+		for _, to := range w.hosts {
+			if from != to && apart(from, to) {
+				cuts = append(cuts, [2]*host{from, to})
+				told.WriteString(" " + from.address + ">" + to.address)
+			}
+		}
+	}
+	if len(cuts) == 0 {
+		return false
+	}
+	w.say(noteFault, "%s:%s", name, told.String())
+	for _, c := range cuts {
+		w.network.cut(name, c[0], c[1])
+	}
+	w.during(w.between(50*time.Millisecond, 2*time.Second), func() {
+		w.say(noteFault, "%s ends", name)
+		for _, c := range cuts {
+			w.network.mend(name, c[0], c[1])
+		}
+	})
+	return true
+}
+
+// flap cuts and mends one link, in both directions, many times.
+func flap(w *World) bool {
+	if len(w.hosts) < 2 {
+		return false
+	}
+	a, b := w.hosts[w.rng.IntN(len(w.hosts))], w.hosts[w.rng.IntN(len(w.hosts))]
+	if a == b {
+		return false
+	}
+	w.say(noteFault, "flap: n%d-n%d", a.id, b.id)
+	left := 4 + w.rng.IntN(20)
+	var turn func(cut bool)
+	turn = func(cut bool) {
+		if cut {
+			w.network.cut("flap", a, b)
+			w.network.cut("flap", b, a)
+		} else {
+			w.network.mend("flap", a, b)
+			w.network.mend("flap", b, a)
+		}
+		if left--; left > 0 || cut {
+			w.during(w.around(40*time.Millisecond), func() { turn(!cut) })
+		}
+	}
+	turn(true)
+	return true
+}

@@ -1,0 +1,50 @@
+package sim
+
+import "time"
+
+// processFaults end and stop processes. What a crash loses is the disk's to say.
+func processFaults() []*fault {
+	return []*fault{
+		{name: "crash", every: time.Second, strike: func(w *World) bool {
+			h := w.victim(w.chance(1, 2))
+			if h == nil {
+				return false
+			}
+			w.crashed("crash", h)
+			return true
+		}},
+		{name: "crash in I/O", every: 500 * time.Millisecond, strike: func(w *World) bool {
+			h := w.victim(w.chance(1, 3))
+			if h == nil {
+				return false
+			}
+			h.disk.crashIn = 1 + w.rng.IntN(12)
+			return true
+		}},
+		{name: "power loss", every: 4 * time.Second, strike: func(w *World) bool {
+			w.say(noteFault, "power loss: all processes end")
+			for _, h := range w.hosts {
+				if h.engine != nil {
+					w.crashed("power loss", h)
+				}
+			}
+			return true
+		}},
+		{name: "pause", every: 700 * time.Millisecond, strike: func(w *World) bool {
+			h := w.victim(w.chance(1, 2))
+			if h == nil {
+				return false
+			}
+			h.pause(pick(w.rng, w.between(time.Millisecond, 100*time.Millisecond), w.between(100*time.Millisecond, 3*time.Second)))
+			return true
+		}},
+	}
+}
+
+// crashed crashes a host, and counts it as effective when the process was in the middle of something.
+func (w *World) crashed(name string, h *host) {
+	if h.syncing || h.planned != [4]bool{} {
+		w.counts.effective(name)
+	}
+	h.crash(name)
+}

@@ -1,0 +1,295 @@
+package sim
+
+import (
+	"fmt"
+	"math"
+	"runtime/debug"
+	"time"
+
+	"github.com/balsa-raft/balsa/engine"
+	"github.com/balsa-raft/balsa/raft"
+	"github.com/balsa-raft/balsa/wal"
+)
+
+// host is a machine with a disk and a clock, and the process on it, if it runs.
+type host struct {
+	world   *World
+	id      raft.MemberID
+	address string
+	founder bool // its first configuration is the bootstrap's
+	disk    *disk
+	clock   clock
+	members []*member // one of each group
+
+	// life numbers the processes: what was planned for an earlier one does not happen.
+	life   uint64
+	engine *engine.Host // nil while no process runs
+	// planned tells which stages are about to run, syncing that the disk is at work.
+	planned [4]bool
+	syncing bool
+	// timer numbers the deadlines: only the last one counts.
+	timer uint64
+	// paused is when the process was stopped, deferred what it missed.
+	paused   bool
+	deferred []func()
+	// slow multiplies the time of an fsync.
+	slow int
+}
+
+// addHost adds a machine; founder says whether its members are of the first configuration, or wait to be added.
+func (w *World) addHost(id raft.MemberID, founder bool) *host {
+	h := &host{world: w, id: id, address: fmt.Sprintf("n%d", id), founder: founder, clock: clock{rate: 1}, slow: 1}
+	h.disk = newDisk(h)
+	for _, g := range w.groups {
+		h.members = append(h.members, newMember(g, h))
+	}
+	w.hosts = append(w.hosts, h)
+	w.addresses[h.address] = h
+	w.network.grow(len(w.hosts))
+	return h
+}
+
+// note adds to the story.
+func (h *host) note(kind noteKind, format string, args ...any) {
+	h.world.story.add(&note{at: h.world.now, kind: kind, host: h.id, text: fmt.Sprintf(format, args...)})
+}
+
+// boot starts the process on what the disk has. A crash may interrupt it like anything else.
+func (h *host) boot() {
+	w := h.world
+	h.life++
+	h.planned, h.syncing, h.paused, h.deferred = [4]bool{}, false, false, nil
+	h.timer++
+	h.note(noteBoot, "process %d starts", h.life)
+	h.guard(func() {
+		log, err := wal.Open(wal.Options{
+			FS: h.disk, Dir: "wal", SegmentBytes: w.regime.segment, Incarnation: w.seed<<16 | uint64(h.id),
+		})
+		if err != nil {
+			h.refused("open the log", err)
+			return
+		}
+		o := engine.Options{
+			Log: log, FS: h.disk, SnapshotDir: "snap", Network: sender{h}, Address: h.address, Epoch: h.life,
+			Seed: w.rng.Uint64(), Raft: w.regime.core, CompactBytes: w.regime.compactBytes, CompactEntries: w.regime.compactEntries,
+			KeepEntries: w.regime.keepEntries, Check: true, Observe: h.observe,
+		}
+		e, err := engine.NewHost(o, h.notify)
+		if err != nil {
+			h.refused("make the host", err)
+			return
+		}
+		h.engine = e
+		for _, m := range h.members {
+			if err := m.start(e, log); err != nil {
+				h.refused("start the group", err)
+				return
+			}
+		}
+	})
+}
+
+// refused ends a start that failed. Only a disk that was made to fail may be the reason.
+func (h *host) refused(what string, err error) {
+	if !h.disk.guilty {
+		h.world.fail("recovery", "n%d cannot %s: %v", h.id, what, err)
+	}
+	h.crash("cannot " + what + ": " + err.Error())
+}
+
+// notify is what the engine calls when a stage has something to do.
+func (h *host) notify(stage engine.Stage, _ int) {
+	w := h.world
+	if h.planned[stage] || stage == engine.StageSync && h.syncing {
+		return
+	}
+	h.planned[stage] = true
+	delay := w.around(w.regime.hop)
+	if stage == engine.StageApply {
+		delay = w.around(w.regime.apply)
+	}
+	h.plan(delay, func() { h.run(stage) })
+}
+
+// plan has the process do something later, if it still runs then; while it is paused, it waits.
+func (h *host) plan(delay time.Duration, f func()) {
+	life := h.life
+	h.world.after(delay, func() { h.live(life, f) })
+}
+
+func (h *host) live(life uint64, f func()) {
+	switch {
+	case h.life != life || h.engine == nil:
+	case h.paused:
+		h.world.counts.effective("pause")
+		h.deferred = append(h.deferred, func() { h.live(life, f) })
+	default:
+		h.guard(f)
+	}
+}
+
+// run runs a stage.
+func (h *host) run(stage engine.Stage) {
+	h.planned[stage] = false
+	switch stage {
+	case engine.StageTurn:
+		h.turn()
+	case engine.StageSync:
+		h.beginSync()
+	case engine.StageApply:
+		h.world.story.add(&note{at: h.world.now, kind: noteApply, host: h.id})
+		if h.engine.Apply() {
+			h.notify(engine.StageApply, 0)
+		}
+	case engine.StageBackground:
+		h.world.story.add(&note{at: h.world.now, kind: noteBackground, host: h.id})
+		if h.engine.Background() {
+			h.notify(engine.StageBackground, 0)
+		}
+	}
+}
+
+// turn runs the Turn stage, looks at what it changed, and sets the timer for the next.
+func (h *host) turn() {
+	w := h.world
+	next := h.engine.Turn(h.clock.local(w.now))
+	w.story.add(&note{at: w.now, kind: noteTurn, host: h.id})
+	for _, m := range h.members {
+		m.look()
+	}
+	h.timer++
+	if next == math.MaxInt64 || h.engine == nil {
+		return
+	}
+	timer := h.timer
+	h.plan(h.clock.world(next)-w.now, func() {
+		if timer == h.timer {
+			h.turn()
+		}
+	})
+}
+
+// beginSync lets the disk work for as long as it takes; the writes reach it at the end.
+func (h *host) beginSync() {
+	if !h.engine.BeginSync() {
+		return
+	}
+	h.syncing = true
+	took := h.world.around(h.world.regime.disk) * time.Duration(h.slow)
+	h.plan(took, func() {
+		h.world.story.add(&note{at: h.world.now, kind: noteSync, host: h.id, text: "sync"})
+		h.engine.EndSync()
+		h.syncing = false
+		h.notify(engine.StageSync, 0)
+	})
+}
+
+// observe is the engine's way to tell a group's events, from within a turn.
+func (h *host) observe(g raft.GroupID, _ raft.MemberID, events []raft.Event) {
+	m := h.members[g-1]
+	m.events = append(m.events, events...)
+	for i := range events {
+		h.world.story.add(&note{at: h.world.now, kind: noteEvent, host: h.id, a: uint64(g), event: events[i]})
+	}
+}
+
+// crashing is what a disk panics with in order to crash the process in the middle of what it does.
+type crashing struct{ at string }
+
+// guard runs a part of the process. It ends the process where the disk says so, and where the process stopped by itself; any other panic
+// is a failure of the run.
+func (h *host) guard(f func()) {
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case crashing:
+			h.world.counts.effective("crash in I/O")
+			h.crash("in the middle of: " + p.at)
+		default:
+			h.world.fail("no panic", "n%d: %v\n%s", h.id, p, debug.Stack())
+		}
+	}()
+	f()
+	if h.engine == nil {
+		return
+	}
+	if err := h.engine.Err(); err != nil {
+		h.refused("go on", err)
+	}
+}
+
+// crash ends the process, and all that was not on stable storage.
+func (h *host) crash(why string) {
+	if h.engine == nil && h.life == 0 {
+		return
+	}
+	h.note(noteCrash, "CRASH %s", why)
+	h.engine = nil
+	h.life++
+	h.paused, h.deferred = false, nil
+	h.disk.crash()
+	for _, m := range h.members {
+		m.stopped()
+	}
+	h.world.network.disconnect(h)
+	for _, c := range h.world.clients {
+		c.hostCrashed(h)
+	}
+	for _, a := range h.world.admins {
+		a.hostCrashed(h)
+	}
+	if h.world.healing {
+		h.restart(h.world.between(time.Millisecond, 100*time.Millisecond))
+		return
+	}
+	h.restart(h.world.between(time.Millisecond, 2*time.Second))
+}
+
+// restart boots the process after a while, unless somebody did before.
+func (h *host) restart(after time.Duration) {
+	life := h.life
+	h.world.after(after, func() {
+		if h.life == life && h.engine == nil {
+			h.boot()
+		}
+	})
+}
+
+// pause stops the process, as a virtual machine or a collector of garbage does: the world goes on without it.
+func (h *host) pause(d time.Duration) {
+	if h.engine == nil || h.paused {
+		return
+	}
+	h.note(notePause, "is paused for %v", d)
+	h.paused = true
+	life := h.life
+	h.world.after(d, func() {
+		if h.life == life {
+			h.resume()
+		}
+	})
+}
+
+// resume lets the process do at once what it missed.
+func (h *host) resume() {
+	if !h.paused {
+		return
+	}
+	h.note(noteResume, "goes on")
+	h.paused = false
+	missed := h.deferred
+	h.deferred = nil
+	for _, f := range missed {
+		h.world.after(0, f)
+	}
+}
+
+// heal makes the host whole at the end of the faults.
+func (h *host) heal() {
+	h.slow = 1
+	h.disk.heal()
+	h.resume()
+	if h.engine == nil {
+		h.restart(h.world.between(time.Millisecond, 50*time.Millisecond))
+	}
+}

@@ -1,0 +1,237 @@
+package sim
+
+import (
+	"fmt"
+
+	"github.com/balsa-raft/balsa/engine"
+	"github.com/balsa-raft/balsa/raft"
+	"github.com/balsa-raft/balsa/wal"
+)
+
+// record is what the checkers remember of an entry.
+type record struct {
+	term raft.Term
+	sum  uint32
+}
+
+// shadow is a member's log as it was last seen: the records of (base, last].
+type shadow struct {
+	base     raft.Index
+	baseTerm raft.Term
+	records  []record
+}
+
+func (s *shadow) last() raft.Index { return s.base + raft.Index(len(s.records)) }
+
+// at returns the record at index i, if it is in (base, last].
+func (s *shadow) at(i raft.Index) (record, bool) {
+	if i <= s.base || i > s.last() {
+		return record{}, false
+	}
+	return s.records[i-s.base-1], true
+}
+
+// term is the term at index i, also at base.
+func (s *shadow) term(i raft.Index) raft.Term {
+	if i == s.base {
+		return s.baseTerm
+	}
+	r, _ := s.at(i)
+	return r.term
+}
+
+// member is a host's part in a group, as the world sees it: across all processes that carry it, and what the last look at its core showed.
+type member struct {
+	world *World
+	group *group
+	host  *host
+
+	running *engine.Group // nil while there is no process
+	machine *machine
+	image   state // what a machine that keeps its state itself has on stable storage
+
+	events []raft.Event // since the last look
+	log    shadow
+	role   raft.Role
+	term   raft.Term
+	commit raft.Index
+	given  promise // see check_promise.go
+}
+
+func newMember(g *group, h *host) *member {
+	m := &member{world: g.world, group: g, host: h}
+	g.members = append(g.members, m)
+	return m
+}
+
+// String names the member.
+func (m *member) String() string { return fmt.Sprintf("n%d of g%d", m.host.id, m.group.id) }
+
+// start begins the member's part in a new process.
+func (m *member) start(e *engine.Host, log *wal.Log) error {
+	regime := &m.world.regime
+	o := engine.StartOptions{Group: m.group.id, Self: m.host.id}
+	if m.host.founder {
+		o.Bootstrap = m.group.bootstrap()
+	}
+	if regime.durable {
+		durable := &durableMachine{machine: machine{state: m.image, member: m, ballast: regime.ballast}, image: &m.image}
+		m.machine, o.Machine = &durable.machine, durable
+	} else {
+		m.machine = &machine{member: m, ballast: regime.ballast}
+		o.Machine = m.machine
+	}
+	m.events = m.events[:0]
+	g, err := e.Start(o)
+	if err != nil {
+		return err
+	}
+	m.running = g
+	return m.recover(log)
+}
+
+// stopped forgets the process.
+func (m *member) stopped() {
+	m.running, m.machine = nil, nil
+	m.role = raft.Follower
+	m.events = m.events[:0]
+}
+
+// recover looks at what the member has after a start: its log as it is on disk, entry by entry.
+func (m *member) recover(log *wal.Log) error {
+	core := m.running.Core()
+	was := m.log
+	base := core.FirstIndex() - 1
+	m.log = shadow{base: base}
+	m.log.baseTerm, _ = core.TermAt(base)
+	for from := base + 1; from <= core.LastIndex(); {
+		entries, err := log.Entries(m.group.id, from, core.LastIndex(), 1<<20)
+		if err != nil {
+			return fmt.Errorf("read the recovered log from %d to %d: %w", from, core.LastIndex(), err)
+		}
+		for i := range entries {
+			m.log.records = append(m.log.records, record{term: entries[i].Term, sum: raft.Sum(entries[i].Data)})
+		}
+		from += raft.Index(len(entries))
+	}
+	m.role, m.term, m.commit = raft.Follower, core.Term(), core.Commit()
+	for _, c := range m.group.checkers {
+		c.recovered(m, &was)
+	}
+	return nil
+}
+
+// look finds out what a turn changed, and tells the checkers.
+func (m *member) look() {
+	if m.running == nil {
+		return
+	}
+	core := m.running.Core()
+	var cut raft.Index
+	var elected []raft.Event
+	installed := false
+	for i := range m.events {
+		switch e := &m.events[i]; e.Kind {
+		case raft.EventTruncated:
+			if cut == 0 || e.Index < cut {
+				cut = e.Index
+			}
+		case raft.EventSnapshotInstalled:
+			installed = true
+		case raft.EventBecameLeader:
+			elected = append(elected, *e)
+		}
+	}
+	m.events = m.events[:0]
+	if installed {
+		m.rebase(core)
+	}
+	m.follow(core, cut)
+	for i := range elected {
+		for _, c := range m.group.checkers {
+			c.elected(m, elected[i].Term, elected[i].Index)
+		}
+	}
+	if commit := core.Commit(); commit > m.commit {
+		from := m.commit + 1
+		m.commit = commit
+		for _, c := range m.group.checkers {
+			c.committed(m, from, commit)
+		}
+	}
+	m.role, m.term = core.Role(), core.Term()
+}
+
+// rebase notes that the log was replaced by a snapshot.
+func (m *member) rebase(core *raft.Core) {
+	base := core.FirstIndex() - 1
+	if m.log.last() > base {
+		for _, c := range m.group.checkers {
+			c.truncated(m, base+1)
+		}
+	}
+	m.log = shadow{base: base}
+	m.log.baseTerm, _ = core.TermAt(base)
+}
+
+// follow brings the shadow up to the core's log, of which the entries from cut on were removed, if cut is not 0.
+func (m *member) follow(core *raft.Core, cut raft.Index) {
+	if base := core.FirstIndex() - 1; base > m.log.base {
+		if base > m.log.last() {
+			m.world.fail("log", "%v: the log begins at %d without a snapshot, it ended at %d", m, base, m.log.last())
+			return
+		}
+		m.log.baseTerm = m.log.term(base)
+		m.log.records = m.log.records[base-m.log.base:]
+		m.log.base = base
+	}
+	keep := min(m.log.last(), core.LastIndex())
+	if cut > 0 {
+		keep = max(min(keep, cut-1), m.log.base)
+	}
+	if term, _ := core.TermAt(keep); term != m.log.term(keep) {
+		m.world.fail("log", "%v: entry %d was of term %d and is of term %d, and nothing was said of it", m, keep, m.log.term(keep), term)
+		return
+	}
+	if keep < m.log.last() {
+		for _, c := range m.group.checkers {
+			c.truncated(m, keep+1)
+		}
+		m.log.records = m.log.records[:keep-m.log.base]
+	}
+	if keep == core.LastIndex() {
+		return
+	}
+	entries := core.InMemory(keep + 1)
+	if len(entries) == 0 || entries[0].Index != keep+1 || entries[len(entries)-1].Index != core.LastIndex() {
+		m.world.fail("log", "%v: new entries from %d on are not in memory", m, keep+1)
+		return
+	}
+	for i := range entries {
+		m.log.records = append(m.log.records, record{term: entries[i].Term, sum: raft.Sum(entries[i].Data)})
+	}
+	for _, c := range m.group.checkers {
+		c.appended(m, keep+1)
+	}
+}
+
+// said is told every message when it leaves.
+func (m *member) said(message raft.Message) {
+	for _, c := range m.group.checkers {
+		c.sent(m, message)
+	}
+}
+
+// applied is told every command when the machine has applied it.
+func (m *member) applied(e *engine.Entry, c *command, chain uint64) {
+	for _, checker := range m.group.checkers {
+		checker.applied(m, e, c, chain)
+	}
+}
+
+// restored is told that the machine took over a snapshot.
+func (m *member) restored(s *state) {
+	for _, checker := range m.group.checkers {
+		checker.restored(m, s)
+	}
+}

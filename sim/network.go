@@ -1,0 +1,213 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/balsa-raft/balsa/engine"
+	"github.com/balsa-raft/balsa/raft"
+)
+
+// network carries messages between hosts. It promises nothing but that what arrives was sent.
+type network struct {
+	world *World
+	links [][]link // by sender and receiver
+	// What strikes every message, in parts of a thousand; faults set them.
+	drop, duplicate, reorder int
+	// extra is added to the mean delay.
+	extra time.Duration
+}
+
+// link is one direction between two hosts.
+type link struct {
+	cuts []string // the faults that cut it: while there is any, nothing gets through
+	last time.Duration
+	old  []*parcel // some of what was sent, for replay
+	told bool      // the sender knows that the connection broke; it is told once, until something gets through again
+}
+
+// parcel is a message on its way.
+type parcel struct {
+	from, to *host
+	group    raft.GroupID
+	message  raft.Message
+	bytes    []byte // instead of message, if there is a codec
+}
+
+// memory is how many old messages a link keeps for replay.
+const memory = 16
+
+func newNetwork(w *World) *network { return &network{world: w} }
+
+// grow makes room for n hosts.
+func (n *network) grow(hosts int) {
+	for i := range n.links {
+		for len(n.links[i]) < hosts {
+			n.links[i] = append(n.links[i], link{})
+		}
+	}
+	for len(n.links) < hosts {
+		n.links = append(n.links, make([]link, hosts))
+	}
+}
+
+func (n *network) link(from, to *host) *link { return &n.links[from.id-1][to.id-1] }
+
+// sender is a host's end of the network.
+type sender struct{ host *host }
+
+// Send implements engine.Network.
+func (s sender) Send(envelopes []engine.Envelope) {
+	for i := range envelopes {
+		s.host.world.network.send(s.host, &envelopes[i])
+	}
+}
+
+// send decides what becomes of a message.
+func (n *network) send(from *host, e *engine.Envelope) {
+	w := n.world
+	from.members[e.Group-1].said(e.Message)
+	to := w.addresses[e.To]
+	if to == nil {
+		w.fail("network", "n%d sends to %q, which is no host", from.id, e.To)
+		return
+	}
+	p := &parcel{from: from, to: to, group: e.Group, message: e.Message}
+	if w.options.Codec != nil {
+		var err error
+		if p.bytes, err = w.options.Codec.Encode(e.Group, e.Message); err != nil {
+			w.fail("network", "n%d cannot encode %s: %v", from.id, describe(e.Message), err)
+			return
+		}
+		w.story.mix(uint64(raft.Sum(p.bytes)))
+	}
+	w.story.add(&note{at: w.now, kind: noteSend, host: from.id, a: uint64(e.Group), b: uint64(to.id), c: uint64(e.Message.Head().Term), message: e.Message})
+	l := n.link(from, to)
+	if len(l.old) < memory {
+		l.old = append(l.old, p)
+	} else if w.chance(1, 16) {
+		l.old[w.rng.IntN(memory)] = p
+	}
+	if n.drop > 0 && w.chance(n.drop, 1000) {
+		w.counts.injected("drop")
+		n.lose(p, "drop", "dropped")
+		return
+	}
+	n.post(p)
+	if n.duplicate > 0 && w.chance(n.duplicate, 1000) {
+		w.counts.injected("duplicate")
+		w.counts.effective("duplicate")
+		n.post(p)
+	}
+}
+
+// post puts a message on its way: behind those before it, or past them.
+func (n *network) post(p *parcel) {
+	w := n.world
+	l := n.link(p.from, p.to)
+	at := w.now + w.regime.delay/2 + w.around(w.regime.delay/2+n.extra)
+	if n.reorder > 0 && w.chance(n.reorder, 1000) {
+		w.counts.injected("reorder")
+		at += w.around(4 * w.regime.delay)
+		if at < l.last {
+			w.counts.effective("reorder")
+		}
+	} else {
+		at = max(at, l.last)
+		l.last = at
+	}
+	w.at(at, func() { n.arrive(p) })
+}
+
+// arrive delivers a message, if there is still a way and somebody at its end.
+func (n *network) arrive(p *parcel) {
+	l := n.link(p.from, p.to)
+	switch {
+	case len(l.cuts) > 0:
+		for _, cut := range l.cuts {
+			n.world.counts.effective(cut)
+		}
+		n.lose(p, "", "the link is cut")
+		n.breakLink(p.from, p.to)
+	case p.to.engine == nil:
+		n.lose(p, "", "no process")
+		n.breakLink(p.from, p.to)
+	default:
+		l.told = false
+		p.to.plan(0, func() { n.deliver(p) })
+	}
+}
+
+func (n *network) deliver(p *parcel) {
+	w := n.world
+	if p.bytes != nil {
+		group, m, err := w.options.Codec.Decode(p.bytes)
+		if err != nil || group != p.group {
+			w.fail("network", "cannot decode what n%d sent, %s, for group %d: group %d, %v", p.from.id, describe(p.message), p.group, group, err)
+			return
+		}
+		p = &parcel{from: p.from, to: p.to, group: group, message: m}
+	}
+	w.story.add(&note{at: w.now, kind: noteDeliver, host: p.to.id, a: uint64(p.group), b: uint64(p.from.id), message: p.message})
+	p.to.engine.Deliver([]engine.Envelope{{Group: p.group, From: p.from.address, To: p.to.address, Message: p.message}})
+}
+
+// lose notes that a message does not arrive, because of a fault, if it is named.
+func (n *network) lose(p *parcel, fault, why string) {
+	if fault != "" {
+		n.world.counts.effective(fault)
+	}
+	n.world.story.add(&note{at: n.world.now, kind: noteLost, host: p.from.id, a: uint64(p.group), b: uint64(p.to.id), text: why, message: p.message})
+}
+
+// breakLink tells the sender that its connection broke; not always, since it may take long to notice.
+func (n *network) breakLink(from, to *host) {
+	l := n.link(from, to)
+	if l.told || n.world.chance(1, 3) {
+		return
+	}
+	l.told = true
+	n.tell(from, to)
+}
+
+// tell tells a host that its connection to another broke.
+func (n *network) tell(h, lost *host) {
+	if h.engine != nil {
+		h.plan(n.world.around(5*time.Millisecond), func() { h.engine.Disconnected(lost.address) })
+	}
+}
+
+// disconnect breaks the connections of a host whose process ended: most of its peers notice at once.
+func (n *network) disconnect(h *host) {
+	for _, other := range n.world.hosts {
+		if other != h && n.world.chance(3, 4) {
+			n.tell(other, h)
+		}
+	}
+}
+
+// cut keeps everything from going from one host to another, in the name of a fault.
+func (n *network) cut(fault string, from, to *host) {
+	l := n.link(from, to)
+	l.cuts = append(l.cuts, fault)
+}
+
+// mend ends one cut.
+func (n *network) mend(fault string, from, to *host) {
+	l := n.link(from, to)
+	for i := range l.cuts {
+		if l.cuts[i] == fault {
+			l.cuts = append(l.cuts[:i], l.cuts[i+1:]...)
+			return
+		}
+	}
+}
+
+// heal makes the network good, and forgets what it could replay.
+func (n *network) heal() {
+	n.drop, n.duplicate, n.reorder, n.extra = 0, 0, 0, 0
+	for i := range n.links {
+		for j := range n.links[i] {
+			n.links[i][j].cuts = nil
+		}
+	}
+}

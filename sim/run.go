@@ -1,0 +1,139 @@
+package sim
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/balsa-raft/balsa/raft"
+)
+
+// Options say what a run is to be like; what is zero is drawn from the seed.
+type Options struct {
+	// Members is how many members the groups are founded with, Groups how many groups there are, Duration how long the faults last, in virtual time.
+	Members, Groups int
+	Duration        time.Duration
+	// Faults names the faults that may strike; nil draws some, an empty list is none. See FaultNames.
+	Faults []string
+	// Codec, if set, carries every message as bytes, as production does.
+	Codec Codec
+	// Story is how many of the last notes a failure tells: 400 by default.
+	Story int
+	// Tell, if set, gets every line of the story as it happens.
+	Tell func(line string)
+}
+
+// Codec turns messages into bytes and back. The simulator declares what it needs of it; package transport/wire has it.
+type Codec interface {
+	Encode(group raft.GroupID, m raft.Message) ([]byte, error)
+	Decode(b []byte) (raft.GroupID, raft.Message, error)
+}
+
+// Report is what came of a run.
+type Report struct {
+	Seed uint64
+	// Hash is that of the whole trace: the same seed and options give the same one, anywhere.
+	Hash uint64
+	// Regime says in words what the seed drew.
+	Regime string
+	// Events is how many things happened, Time how much virtual time passed, Recovery how much of it from the end of the faults until the
+	// groups were live again.
+	Events         uint64
+	Time, Recovery time.Duration
+	// Faults counts, by name and in the order of the names, what was done to the world.
+	Faults []FaultCount
+	// Operations is what clients did, in the order they began; Committed how many entries the groups committed.
+	Operations []Operation
+	Committed  int
+	// Failure is nil if all went well.
+	Failure *Failure
+}
+
+// FaultCount tells how often a fault was injected, and how often that changed anything.
+type FaultCount struct {
+	Name                string
+	Injected, Effective uint64
+}
+
+// Failure is a property that did not hold.
+type Failure struct {
+	// Checker names the property, Text says what was found, At when.
+	Checker, Text string
+	At            time.Duration
+	// Story is what happened last, line by line.
+	Story []string
+}
+
+// Error makes a Failure an error.
+func (f *Failure) Error() string { return fmt.Sprintf("%s: %s (at %v)", f.Checker, f.Text, f.At) }
+
+// Run lives through the world of a seed and reports. It takes no goroutine, no file and no clock but the caller's own.
+func Run(seed uint64, options Options) Report {
+	if options.Story == 0 {
+		options.Story = 400
+	}
+	w := NewWorld(seed, options)
+	for w.Step() {
+	}
+	return w.Report()
+}
+
+// Report tells what came of the world so far.
+func (w *World) Report() Report {
+	r := Report{
+		Seed: w.seed, Hash: w.story.hash, Regime: w.regime.String(), Events: w.events, Time: w.now, Faults: w.counts.sorted(), Failure: w.failure,
+	}
+	if w.live > 0 {
+		r.Recovery = w.live - w.healed
+	}
+	for _, g := range w.groups {
+		r.Operations = append(r.Operations, g.history...)
+		r.Committed += len(g.committed)
+	}
+	slices.SortStableFunc(r.Operations, func(a, b Operation) int { return cmp.Compare(a.Call, b.Call) })
+	if w.failure != nil {
+		w.failure.Story = w.story.lines()
+	}
+	return r
+}
+
+// String tells a report in a few lines, with the story if it failed.
+func (r *Report) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "seed %d: %d events in %v, %d operations, %d entries committed, live again after %v, trace %016x\n  %s\n",
+		r.Seed, r.Events, r.Time, len(r.Operations), r.Committed, r.Recovery, r.Hash, r.Regime)
+	for _, c := range r.Faults {
+		fmt.Fprintf(&b, "  %-16s %6d injected, %6d effective\n", c.Name, c.Injected, c.Effective)
+	}
+	if r.Failure != nil {
+		for _, line := range r.Failure.Story {
+			b.WriteString(line + "\n")
+		}
+		fmt.Fprintf(&b, "FAILED %v\n", r.Failure)
+	}
+	return b.String()
+}
+
+// counts is how often each fault was injected and had an effect.
+type counts map[string]*FaultCount
+
+func (c counts) of(name string) *FaultCount {
+	if c[name] == nil {
+		c[name] = &FaultCount{Name: name}
+	}
+	return c[name]
+}
+
+func (c counts) injected(name string)  { c.of(name).Injected++ }
+func (c counts) effective(name string) { c.of(name).Effective++ }
+
+func (c counts) sorted() []FaultCount {
+	list := make([]FaultCount, 0, len(c))
+	for _, count := range c {
+		list = append(list, *count)
+	}
+	slices.SortFunc(list, func(a, b FaultCount) int { return cmp.Compare(a.Name, b.Name) })
+	return list
+}

@@ -1,0 +1,156 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/balsa-raft/balsa/raft"
+)
+
+// World is one simulated deployment. It belongs to one goroutine.
+type World struct {
+	seed    uint64
+	options Options
+	regime  regime
+	rng     *rand.Rand
+	now     time.Duration
+	queue   queue
+	story   story
+	events  uint64
+
+	hosts     []*host // hosts[i] carries the member i+1 of every group
+	addresses map[string]*host
+	groups    []*group
+	network   *network
+	clients   []*client
+	admins    []*admin
+	faults    []*fault
+	counts    counts
+
+	// healing says that the faults are over.
+	healing bool
+	failure *Failure
+	done    bool
+	healed  time.Duration // when the last fault ended
+	live    time.Duration // when the groups were live again
+}
+
+// NewWorld makes the world of a seed, at the moment before its first event. Run is what most want; a world by itself can be watched step by step.
+func NewWorld(seed uint64, options Options) *World {
+	w := &World{seed: seed, options: options, rng: rand.New(rand.NewPCG(seed, 0x62616c7361)), counts: counts{}, addresses: map[string]*host{}}
+	w.story.tell = options.Tell
+	w.story.ring = make([]note, max(options.Story, 1))
+	w.story.hash = 14695981039346656037
+	w.regime = drawRegime(w.rng, &w.options)
+	w.network = newNetwork(w)
+	for i := range w.regime.groups {
+		w.groups = append(w.groups, newGroup(w, raft.GroupID(i+1)))
+	}
+	w.say(notePhase, "seed %d: %s", seed, w.regime.String())
+	for i := range w.regime.members {
+		w.addHost(raft.MemberID(i+1), true)
+	}
+	for _, h := range w.hosts {
+		h.boot()
+	}
+	w.startWorkload()
+	w.startFaults()
+	w.at(w.regime.duration, w.heal)
+	return w
+}
+
+// Step lets the next thing happen, and tells whether the world goes on.
+func (w *World) Step() bool {
+	if w.failure != nil || w.done {
+		return false
+	}
+	next, ok := w.queue.pop()
+	if !ok {
+		w.fail("liveness", "nothing is left to happen")
+		return false
+	}
+	w.now = next.at
+	w.events++
+	if w.events > maxEvents {
+		w.fail("liveness", "%d events and no end: something goes round in circles", w.events)
+		return false
+	}
+	next.run()
+	return w.failure == nil && !w.done
+}
+
+// maxEvents bounds a run, against loops that virtual time alone would not end soon.
+const maxEvents = 4_000_000
+
+// Now is the world's time since its beginning.
+func (w *World) Now() time.Duration { return w.now }
+
+// at plans something for a moment that is not in the past.
+func (w *World) at(t time.Duration, run func()) { w.queue.push(max(t, w.now), run) }
+
+// after plans something for d from now.
+func (w *World) after(d time.Duration, run func()) { w.at(w.now+max(d, 0), run) }
+
+// chance is true n times out of m.
+func (w *World) chance(n, m int) bool { return w.rng.IntN(m) < n }
+
+// between draws a duration uniformly from [low, high].
+func (w *World) between(low, high time.Duration) time.Duration { return between(w.rng, low, high) }
+
+func between(rng *rand.Rand, low, high time.Duration) time.Duration {
+	if high <= low {
+		return low
+	}
+	return low + time.Duration(rng.Int64N(int64(high-low)+1))
+}
+
+// around draws from a distribution with a tail: mostly near mean, now and then several times as much.
+func (w *World) around(mean time.Duration) time.Duration {
+	d := time.Duration(w.rng.ExpFloat64() * float64(mean))
+	return min(d, 8*mean)
+}
+
+// pick draws one of the choices.
+func pick[T any](rng *rand.Rand, choices ...T) T { return choices[rng.IntN(len(choices))] }
+
+// say adds a line of words to the story.
+func (w *World) say(kind noteKind, format string, args ...any) {
+	w.story.add(&note{at: w.now, kind: kind, text: fmt.Sprintf(format, args...)})
+}
+
+// fail ends the run: a checker found what may not be. The first failure counts.
+func (w *World) fail(checker, format string, args ...any) {
+	if w.failure == nil {
+		w.failure = &Failure{Checker: checker, Text: fmt.Sprintf(format, args...), At: w.now}
+	}
+}
+
+// running returns the hosts whose process runs, paused or not.
+func (w *World) running() []*host {
+	var up []*host
+	for _, h := range w.hosts {
+		if h.engine != nil {
+			up = append(up, h)
+		}
+	}
+	return up
+}
+
+// heal ends the faults: everything that was broken on purpose is made whole, every process runs again. From then on the groups have a bounded time to
+// become live.
+func (w *World) heal() {
+	w.say(notePhase, "the faults end")
+	w.healing = true
+	w.healed = w.now
+	for _, f := range w.faults {
+		if f.heal != nil {
+			f.heal(w)
+		}
+	}
+	w.network.heal()
+	for _, h := range w.hosts {
+		h.heal()
+	}
+	w.after(w.regime.calm, w.startProof)
+}
