@@ -1,0 +1,108 @@
+package etcdapi
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+)
+
+// grpcOverhead is how much larger than a write a gRPC message may be: 512 KiB, as in etcd.
+const grpcOverhead = 512 << 10
+
+// ServerOptions are what a gRPC server for the API is made with: etcd's limits, and the checks that all methods have in common.
+func (a *API) ServerOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.UnaryInterceptor(a.interceptUnary),
+		grpc.StreamInterceptor(a.interceptStream),
+		grpc.UnknownServiceHandler(unimplemented),
+		grpc.MaxRecvMsgSize(a.MaxRequestBytes + grpcOverhead),
+		grpc.MaxSendMsgSize(math.MaxInt32),
+		grpc.MaxConcurrentStreams(math.MaxUint32),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Hour, Timeout: 20 * time.Second}),
+		// Handlers run on goroutines that are kept: their stacks have grown to what a request needs.
+		grpc.NumStreamWorkers(uint32(4 * runtime.GOMAXPROCS(0))),
+		grpc.WriteBufferSize(64 << 10),
+		grpc.ReadBufferSize(64 << 10),
+	}
+}
+
+// Server serves the API on a client port: gRPC, and HTTP/1 for health and metrics. It does not own the group or the store.
+type Server struct {
+	grpc   *grpc.Server
+	http   *http.Server
+	health *health.Server
+	logger *slog.Logger
+}
+
+// NewServer makes a server with the API registered. metrics, if not nil, are what /metrics shows.
+func NewServer(a *API, metrics prometheus.Gatherer, more ...grpc.ServerOption) *Server {
+	s := &Server{
+		grpc:   grpc.NewServer(append(a.ServerOptions(), more...)...),
+		health: health.NewServer(),
+		logger: a.Logger,
+		http: &http.Server{
+			Handler:           a.Handler(metrics),
+			ReadHeaderTimeout: sniffTimeout,
+			IdleTimeout:       2 * time.Minute,
+			MaxHeaderBytes:    64 << 10,
+			ErrorLog:          slog.NewLogLogger(a.Logger.Handler(), slog.LevelDebug),
+		},
+	}
+	a.Register(s.grpc)
+	healthpb.RegisterHealthServer(s.grpc, s.health)
+	return s
+}
+
+// GRPC is the gRPC server, for whoever wants to register more services before Serve.
+func (s *Server) GRPC() *grpc.Server { return s.grpc }
+
+// Serve accepts connections until the listener is closed or the server is stopped, which returns nil. It owns the listener. It may be called for several
+// listeners, once each.
+func (s *Server) Serve(l net.Listener) error {
+	split := newSplitter(l, s.logger)
+	results := make(chan error, 3)
+	go func() { results <- s.grpc.Serve(split.http2) }()
+	go func() { results <- s.http.Serve(split.http1) }()
+	go func() { results <- split.run() }()
+	// Whichever ends first takes the others with it.
+	first := <-results
+	split.close()
+	errs := []error{first, <-results, <-results}
+	for i, err := range errs {
+		if errors.Is(err, http.ErrServerClosed) || errors.Is(err, grpc.ErrServerStopped) || errors.Is(err, net.ErrClosed) {
+			errs[i] = nil
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Stop ends serving: it takes no further request, and lets those that run end until ctx does; what is left then is cut off.
+func (s *Server) Stop(ctx context.Context) {
+	s.health.Shutdown()
+	done := make(chan struct{})
+	go func() {
+		s.grpc.GracefulStop()
+		close(done)
+	}()
+	if err := s.http.Shutdown(ctx); err != nil {
+		s.http.Close()
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+		s.grpc.Stop()
+		<-done
+	}
+}
