@@ -41,6 +41,8 @@ func (a *API) writeError(ctx context.Context, leader raft.MemberID, err error) e
 		return a.timedOut(leader)
 	case errors.Is(err, engine.ErrNoLeader):
 		return rpctypes.ErrGRPCNoLeader
+	case errors.Is(err, engine.ErrDropped):
+		return rpctypes.ErrGRPCLeaderChanged
 	}
 	if refusal := groupError(err); refusal != nil {
 		return refusal
@@ -70,7 +72,7 @@ func (a *API) readError(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, engine.ErrNoLeader):
 		return rpctypes.ErrGRPCNoLeader
-	case errors.Is(err, engine.ErrIndeterminate):
+	case errors.Is(err, engine.ErrIndeterminate), errors.Is(err, engine.ErrDropped):
 		return rpctypes.ErrGRPCLeaderChanged
 	case errors.Is(err, context.DeadlineExceeded):
 		return rpctypes.ErrGRPCTimeout

@@ -45,6 +45,7 @@ func TestErrorsOfTheGroupAreEtcds(t *testing.T) {
 		"outcome unknown":                {fmt.Errorf("%w: %w", engine.ErrIndeterminate, late), codes.Unavailable, timeout, changed},
 		"outcome unknown as it was shut": {fmt.Errorf("%w: %w", engine.ErrIndeterminate, engine.ErrClosed), codes.Unavailable, timeout, stopped},
 		"out of time":                    {late, codes.Unavailable, timeout, timeout},
+		"another took its place":         {engine.ErrDropped, codes.Unavailable, changed, changed},
 		"unforeseen":                     {errors.New("odd"), codes.Unknown, "etcdserver: wrapped: odd", "etcdserver: wrapped: odd"},
 	} {
 		t.Run(name, func(t *testing.T) {
