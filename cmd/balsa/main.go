@@ -9,10 +9,14 @@ import (
 
 	"github.com/balsa-raft/balsa/cmd/balsa/internal/cli"
 	"github.com/balsa-raft/balsa/cmd/balsa/internal/client"
+	"github.com/balsa-raft/balsa/cmd/balsa/internal/demo"
+	"github.com/balsa-raft/balsa/cmd/balsa/internal/serve"
 )
 
 func main() {
 	root := cli.NewRoot()
+	demo.AddCommand(root)
+	serve.AddCommand(root)
 	client.AddCommands(root)
 	os.Exit(cli.Run(root, os.Args[1:]))
 }
