@@ -22,11 +22,11 @@ build: ## build bin/balsa
 	$(GO) build -o bin/balsa ./cmd/balsa
 
 test: lint wasm ## check everything that a change has to pass
-	$(GO) test ./...
+	$(GO) test -timeout 20m ./...
 	@set -e; for module in $(MODULES); do echo "cd $$module && $(GO) test ./..."; (cd $$module && $(GO) test ./...); done
 
 race: ## run the tests under the race detector
-	$(GO) test -race ./...
+	$(GO) test -race -timeout 40m ./...
 
 fuzz: ## run each fuzz test for FUZZTIME (30s)
 	@set -e; for package in $$($(GO) list ./...); do \

@@ -7,6 +7,7 @@ package main
 import (
 	"os"
 
+	"github.com/balsa-raft/balsa/cmd/balsa/internal/bench"
 	"github.com/balsa-raft/balsa/cmd/balsa/internal/cli"
 	"github.com/balsa-raft/balsa/cmd/balsa/internal/client"
 	"github.com/balsa-raft/balsa/cmd/balsa/internal/demo"
@@ -17,6 +18,7 @@ func main() {
 	root := cli.NewRoot()
 	demo.AddCommand(root)
 	serve.AddCommand(root)
+	bench.AddCommand(root)
 	client.AddCommands(root)
 	os.Exit(cli.Run(root, os.Args[1:]))
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"os"
 	"os/exec"
 	"strconv"
 	"testing"
@@ -10,8 +11,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// Under the race detector every process would linger for a second at its end.
+	os.Setenv("GORACE", raceOptions)
 	testscript.Main(m, map[string]func(){"balsa": main})
 }
+
+const raceOptions = "atexit_sleep_ms=0"
 
 // TestScripts runs the binary as a user does. The scripts are named after what they claim.
 func TestScripts(t *testing.T) {
@@ -20,6 +25,7 @@ func TestScripts(t *testing.T) {
 		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		Setup:               func(env *testscript.Env) error { env.Setenv("GORACE", raceOptions); return nil },
 	})
 }
 

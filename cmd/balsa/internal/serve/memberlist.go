@@ -133,6 +133,9 @@ func askMembers(ctx context.Context, peerURL string, stale bool) (*memberList, e
 
 // askAny asks all members at once and gives the first answer.
 func askAny(ctx context.Context, peerURLs []string, stale bool) (*memberList, error) {
+	if len(peerURLs) == 0 {
+		return nil, errors.New("there is no other member to ask")
+	}
 	type answer struct {
 		list *memberList
 		err  error
@@ -210,9 +213,6 @@ func (s *settings) foundAs(ctx context.Context) (*identity, error) {
 
 // askBriefly asks the others for what they know. When a cluster is founded there is mostly nobody to answer yet.
 func (s *settings) askBriefly(ctx context.Context) (*memberList, error) {
-	if len(s.others) == 0 {
-		return nil, errors.New("there are no others")
-	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	return askAny(ctx, s.others, true)
