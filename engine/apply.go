@@ -229,6 +229,7 @@ func (g *Group) restoreInstalled(meta raft.SnapshotMeta) {
 		g.host.fail(fmt.Errorf("group %d: restore the state machine from the snapshot at %d: %w", g.id, meta.Index, err))
 		return
 	}
+	g.host.options.Logger.Info("the state machine was restored from a snapshot of the leader", "group", uint64(g.id), "index", uint64(meta.Index))
 	g.waiting.skip(meta.Index)
 	g.applied.Store(uint64(meta.Index))
 	g.reads.release(meta.Index)

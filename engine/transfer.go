@@ -114,6 +114,8 @@ func (g *Group) openTransfer(to raft.MemberID) {
 				g.endTransfer(t, false)
 			default:
 				t.meta, t.file, t.opening, t.progress = meta, file, false, g.worker.now
+				g.host.options.Logger.Info("sending a snapshot to a member that is behind the log", "group", uint64(g.id), "member", uint64(to),
+					"index", uint64(meta.Index), "bytes", file.size)
 			}
 		})
 	})

@@ -1,0 +1,225 @@
+package kv
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
+
+	"github.com/balsa-raft/balsa/raft"
+)
+
+// generation is one Pebble database. Restore makes the next one and retires this one, which is closed when its last user is done.
+type generation struct {
+	db   *pebble.DB
+	path string
+
+	// users counts those who may use db, of which the store is one. At zero db is closed and closed is closed.
+	users    atomic.Int64
+	closed   chan struct{}
+	closeErr error
+
+	// What has been committed, for readers that need no iterator. pending is the revision that the commit in progress leads to: it is stored before the commit,
+	// and revision after it, so as long as they are equal nothing newer than revision can be seen.
+	pending   atomic.Int64
+	revision  atomic.Int64
+	compacted atomic.Int64
+	applied   atomic.Uint64
+
+	// flushes counts Pebble's flushes. What became durable by them is looked up when somebody asks.
+	flushes     atomic.Uint64
+	flushFailed atomic.Bool
+	durableMu   sync.Mutex
+	durable     raft.Index
+	durableAsOf uint64
+}
+
+// openGeneration opens the database at path, which has to exist or else is created. The caller is its first user.
+func openGeneration(path string, o *Options, exists bool) (*generation, error) {
+	g := &generation{path: path, closed: make(chan struct{})}
+	g.users.Store(1)
+	cache := pebble.NewCache(o.CacheBytes)
+	defer cache.Unref()
+	options := o.pebble()
+	options.Cache = cache
+	options.ErrorIfNotExists = exists
+	options.EventListener = g.listener(o.Logger)
+	db, err := pebble.Open(path, options)
+	if err != nil {
+		return nil, storageError("open "+path, err)
+	}
+	g.db = db
+	st, err := g.readState()
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	g.publish(st)
+	g.durable = st.applied
+	return g, nil
+}
+
+// pebble makes Pebble's options, but for the cache and the listener.
+func (o *Options) pebble() *pebble.Options {
+	p := &pebble.Options{
+		FS:                          o.FS,
+		DisableWAL:                  true,
+		FormatMajorVersion:          pebble.FormatNewest,
+		MemTableSize:                uint64(o.MemTableBytes),
+		MemTableStopWritesThreshold: 4,
+		L0CompactionThreshold:       2,
+		L0StopWritesThreshold:       64,
+		LBaseMaxBytes:               64 << 20,
+		MaxOpenFiles:                1024,
+		Logger:                      pebbleLogger{o.Logger},
+		CompactionConcurrencyRange:  func() (int, int) { return 1, max(1, runtime.GOMAXPROCS(0)/2) },
+	}
+	for i := range p.Levels {
+		p.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		p.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
+	}
+	return p
+}
+
+// listener notes what concerns durability. Pebble calls it while it holds locks, so it must not call Pebble.
+func (g *generation) listener(logger *slog.Logger) *pebble.EventListener {
+	return &pebble.EventListener{
+		FlushEnd: func(info pebble.FlushInfo) {
+			g.flushFailed.Store(info.Err != nil)
+			g.flushes.Add(1)
+		},
+		BackgroundError: func(err error) {
+			logger.Error("the store's database has a problem in the background, and tries again", "path", g.path, "error", err)
+		},
+	}
+}
+
+// readState returns what the database holds, the initial state if it is empty.
+func (g *generation) readState() (state, error) {
+	st, err := stateFrom(g.db)
+	if !errors.Is(err, pebble.ErrNotFound) {
+		return st, err
+	}
+	it, err := g.db.NewIter(nil)
+	if err != nil {
+		return st, storageError("read "+g.path, err)
+	}
+	hasKeys := it.First()
+	if err := it.Close(); err != nil {
+		return st, storageError("read "+g.path, err)
+	}
+	if hasKeys {
+		return st, fmt.Errorf("%w: %s has keys but no state record", ErrCorrupt, g.path)
+	}
+	// Views expect the record, so it is written, like all else without waiting for the disk: it does no harm if it is lost.
+	if err := g.db.Set(stateKey, initialState.append(nil), pebble.NoSync); err != nil {
+		return st, storageError("write "+g.path, err)
+	}
+	return initialState, nil
+}
+
+// stateFrom reads the state as r has it; pebble.ErrNotFound is returned as it is.
+func stateFrom(r pebble.Reader) (state, error) {
+	encoded, closer, err := r.Get(stateKey)
+	if err != nil {
+		if errors.Is(err, pebble.ErrNotFound) {
+			return state{}, pebble.ErrNotFound
+		}
+		return state{}, storageError("read the state record", err)
+	}
+	st, err := parseState(encoded)
+	return st, errors.Join(err, closer.Close())
+}
+
+// publish lets readers see a committed state.
+func (g *generation) publish(st state) {
+	g.pending.Store(st.revision)
+	g.compacted.Store(st.compacted)
+	g.revision.Store(st.revision)
+	g.applied.Store(uint64(st.applied))
+}
+
+func (g *generation) appliedIndex() raft.Index { return raft.Index(g.applied.Load()) }
+
+// acquire makes the caller a user, unless the generation is being closed.
+func (g *generation) acquire() bool {
+	for {
+		n := g.users.Load()
+		if n == 0 {
+			return false
+		}
+		if g.users.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+func (g *generation) release() {
+	if g.users.Add(-1) == 0 {
+		g.closeErr = g.db.Close()
+		close(g.closed)
+	}
+}
+
+// durableIndex returns the applied index that the flushed part of the database holds. Pebble flushes batches in the order of their commits, and a batch
+// entirely or not at all, so the state record that is durable tells that all before it is.
+func (g *generation) durableIndex() (raft.Index, error) {
+	g.durableMu.Lock()
+	defer g.durableMu.Unlock()
+	asOf := g.flushes.Load()
+	if asOf == g.durableAsOf {
+		return g.durable, nil
+	}
+	it, err := g.db.NewIter(&pebble.IterOptions{LowerBound: stateKey, OnlyReadGuaranteedDurable: true})
+	if err != nil {
+		return g.durable, storageError("read what is durable", err)
+	}
+	if it.First() {
+		st, err := parseState(it.Value())
+		if err != nil {
+			return g.durable, errors.Join(err, it.Close())
+		}
+		g.durable = max(g.durable, st.applied)
+	}
+	if err := it.Close(); err != nil {
+		return g.durable, storageError("read what is durable", err)
+	}
+	g.durableAsOf = asOf
+	return g.durable, nil
+}
+
+// knownDurable is durableIndex as it was found last, for a database that cannot be asked any more.
+func (g *generation) knownDurable() raft.Index {
+	g.durableMu.Lock()
+	defer g.durableMu.Unlock()
+	return g.durable
+}
+
+// pebbleLogger passes Pebble's messages on.
+type pebbleLogger struct{ *slog.Logger }
+
+func (l pebbleLogger) Infof(format string, args ...any) {
+	l.Logger.Debug("the store's database says", "message", lazyText{format, args})
+}
+
+func (l pebbleLogger) Errorf(format string, args ...any) {
+	l.Logger.Error("the store's database reports an error", "message", lazyText{format, args})
+}
+
+// Fatalf is called when Pebble cannot go on, as when its list of files cannot be written. It has no way to return an error, and must not return.
+func (l pebbleLogger) Fatalf(format string, args ...any) {
+	panic("kv: the database cannot go on: " + fmt.Sprintf(format, args...))
+}
+
+// lazyText is formatted only if the message is logged.
+type lazyText struct {
+	format string
+	args   []any
+}
+
+func (t lazyText) LogValue() slog.Value { return slog.StringValue(fmt.Sprintf(t.format, t.args...)) }

@@ -1,0 +1,232 @@
+package kv
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+)
+
+// txn is a transaction in progress.
+//
+// It goes through three steps, as in etcd. First all compares, nested ones too, are decided on the state before the transaction, which fixes the branches.
+// Then the operations on these branches are checked, so that what is carried out at last cannot fail half-way.
+type txn struct {
+	ctx  context.Context
+	view *view
+	// write carries out the changes; nil for transactions that only read.
+	write *applier
+}
+
+// path says which branch was taken, here and in each transaction nested in that branch.
+type path struct {
+	succeeded bool
+	nested    []*path
+}
+
+// run carries out the transaction. The error is a refusal, which has changed nothing, or says that the store has failed.
+func (t *txn) run(r *pb.TxnRequest) (*pb.TxnResponse, error) {
+	p, err := t.decide(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.check(r, p, t.checkPut); err != nil {
+		return nil, err
+	}
+	if err := t.check(r, p, t.checkRange); err != nil {
+		return nil, err
+	}
+	response, err := t.carryOut(r, p)
+	if err != nil {
+		return nil, err
+	}
+	response.Header.Revision = t.view.revision()
+	return response, nil
+}
+
+func (t *txn) decide(r *pb.TxnRequest) (*path, error) {
+	p := &path{succeeded: true}
+	for _, c := range r.Compare {
+		holds, err := t.compare(c)
+		if err != nil {
+			return nil, err
+		}
+		if p.succeeded = holds; !holds {
+			break
+		}
+	}
+	for _, op := range p.branch(r) {
+		if request, isTxn := op.GetRequest().(*pb.RequestOp_RequestTxn); isTxn {
+			nested, err := t.decide(request.RequestTxn)
+			if err != nil {
+				return nil, err
+			}
+			p.nested = append(p.nested, nested)
+		}
+	}
+	return p, nil
+}
+
+func (p *path) branch(r *pb.TxnRequest) []*pb.RequestOp {
+	if p.succeeded {
+		return r.Success
+	}
+	return r.Failure
+}
+
+// compare tells whether a compare holds: for all keys of its range. A key that is missing has zero for all numbers, and no value at all, so no compare of
+// values holds for it.
+func (t *txn) compare(c *pb.Compare) (bool, error) {
+	holds, found := true, false
+	err := t.view.scan(t.ctx, keyRangeOf(c.Key, c.RangeEnd), 0, func(_ []byte, r *record) error {
+		found = true
+		if holds = compareRecord(c, r); !holds {
+			return errEnough
+		}
+		return nil
+	})
+	switch {
+	case err != nil && holds:
+		return false, err
+	case found:
+		return holds, nil
+	case c.Target == pb.Compare_VALUE:
+		return false, nil
+	}
+	return compareRecord(c, &record{}), nil
+}
+
+func compareRecord(c *pb.Compare, r *record) bool {
+	var order int
+	switch c.Target {
+	case pb.Compare_VALUE:
+		order = bytes.Compare(r.value, c.GetValue())
+	case pb.Compare_VERSION:
+		order = cmp.Compare(r.version, c.GetVersion())
+	case pb.Compare_CREATE:
+		order = cmp.Compare(r.created, c.GetCreateRevision())
+	case pb.Compare_MOD:
+		order = cmp.Compare(r.changed.main, c.GetModRevision())
+	case pb.Compare_LEASE:
+		order = cmp.Compare(r.lease, c.GetLease())
+	}
+	switch c.Result {
+	case pb.Compare_EQUAL:
+		return order == 0
+	case pb.Compare_NOT_EQUAL:
+		return order != 0
+	case pb.Compare_GREATER:
+		return order > 0
+	case pb.Compare_LESS:
+		return order < 0
+	}
+	return true
+}
+
+// check runs one check over all operations on the path.
+func (t *txn) check(r *pb.TxnRequest, p *path, one func(*pb.RequestOp) error) error {
+	nested := p.nested
+	for _, op := range p.branch(r) {
+		var err error
+		if request, isTxn := op.GetRequest().(*pb.RequestOp_RequestTxn); isTxn {
+			err = t.check(request.RequestTxn, nested[0], one)
+			nested = nested[1:]
+		} else {
+			err = one(op)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *txn) checkPut(op *pb.RequestOp) error {
+	request, isPut := op.GetRequest().(*pb.RequestOp_RequestPut)
+	if !isPut {
+		return nil
+	}
+	p := putOf(request.RequestPut)
+	if p.ignoreValue || p.ignoreLease {
+		exists := false
+		err := t.view.point(p.key, func([]byte, *record) error {
+			exists = true
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if !exists {
+			return ErrKeyNotFound
+		}
+	}
+	if p.lease != 0 {
+		return ErrLeaseNotFound
+	}
+	return nil
+}
+
+// checkRange looks at the revision. Unlike in a request of its own a negative one is compacted as soon as anything is, as in etcd.
+func (t *txn) checkRange(op *pb.RequestOp) error {
+	request, isRange := op.GetRequest().(*pb.RequestOp_RequestRange)
+	if !isRange {
+		return nil
+	}
+	switch at := request.RequestRange.Revision; {
+	case at == 0:
+		return nil
+	case at > t.view.state.revision:
+		return ErrFutureRev
+	case at < t.view.state.compacted:
+		return ErrCompacted
+	}
+	return nil
+}
+
+// carryOut makes the changes and collects the responses. As in etcd, the header of a nested transaction is empty.
+func (t *txn) carryOut(r *pb.TxnRequest, p *path) (*pb.TxnResponse, error) {
+	branch, nested := p.branch(r), p.nested
+	response := &pb.TxnResponse{
+		Header: &pb.ResponseHeader{}, Succeeded: p.succeeded, Responses: make([]*pb.ResponseOp, 0, len(branch)),
+	}
+	for _, op := range branch {
+		answer := &pb.ResponseOp{}
+		switch request := op.Request.(type) {
+		case *pb.RequestOp_RequestRange:
+			found, err := t.view.rangeKeys(t.ctx, request.RequestRange)
+			if err != nil {
+				return nil, err
+			}
+			answer.Response = &pb.ResponseOp_ResponseRange{ResponseRange: found}
+		case *pb.RequestOp_RequestPut:
+			if t.write == nil {
+				return nil, fmt.Errorf("%w: a put in a transaction that only reads", ErrInvalidCommand)
+			}
+			put, err := t.write.put(putOf(request.RequestPut))
+			if err != nil {
+				return nil, err
+			}
+			answer.Response = &pb.ResponseOp_ResponsePut{ResponsePut: put}
+		case *pb.RequestOp_RequestDeleteRange:
+			if t.write == nil {
+				return nil, fmt.Errorf("%w: a deletion in a transaction that only reads", ErrInvalidCommand)
+			}
+			deleted, err := t.write.deleteRange(request.RequestDeleteRange)
+			if err != nil {
+				return nil, err
+			}
+			answer.Response = &pb.ResponseOp_ResponseDeleteRange{ResponseDeleteRange: deleted}
+		case *pb.RequestOp_RequestTxn:
+			inner, err := t.carryOut(request.RequestTxn, nested[0])
+			if err != nil {
+				return nil, err
+			}
+			nested = nested[1:]
+			answer.Response = &pb.ResponseOp_ResponseTxn{ResponseTxn: inner}
+		}
+		response.Responses = append(response.Responses, answer)
+	}
+	return response, nil
+}

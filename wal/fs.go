@@ -1,0 +1,37 @@
+package wal
+
+import "io"
+
+// FS is all that the log asks of a file system. Names are paths with forward slashes. OSFS is the operating system's, MemFS a simulated
+// one. An implementation is safe for concurrent use.
+type FS interface {
+	// MkdirAll makes the directory and its parents; that it exists already is no error.
+	MkdirAll(dir string) error
+	// List returns the names of the files in dir, sorted, without dir; fs.ErrNotExist if there is no such directory.
+	List(dir string) ([]string, error)
+	// Create makes a file for reading and writing; fs.ErrExist if there is one of that name.
+	Create(name string) (File, error)
+	// Open opens a file for reading and writing; fs.ErrNotExist if there is none of that name.
+	Open(name string) (File, error)
+	Remove(name string) error
+	// Rename is atomic; a file of the new name is replaced.
+	Rename(from, to string) error
+	// SyncDir makes the names in dir durable: created, renamed, removed.
+	SyncDir(dir string) error
+	// Lock takes an exclusive lock that ends with the process or with Close. ErrLocked says who holds it, if that is known.
+	Lock(name string) (io.Closer, error)
+	// Free returns how many bytes we may still allocate in the file system of dir.
+	Free(dir string) (uint64, error)
+}
+
+// File is an open file of an FS. Reads and writes at different places may run concurrently. A write for which there is no room wraps
+// ErrNoSpace.
+type File interface {
+	io.ReaderAt
+	io.WriterAt
+	Size() (int64, error)
+	Truncate(size int64) error
+	// Sync makes the content and the size durable (fdatasync).
+	Sync() error
+	Close() error
+}

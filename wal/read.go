@@ -1,0 +1,150 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+
+	"github.com/balsa-raft/balsa/raft"
+)
+
+// span is a run of frames that stand one after the other in one segment.
+type span struct {
+	seg      *segment
+	off      int64
+	length   int64
+	entries  int
+	bytes    []byte
+	buffered bool // copied from the write buffer; else the segment is pinned, and the frames are to be read
+}
+
+// Entries returns the entries from index from up to and including to, as many of them as the log has and as weigh at most maxBytes by
+// Entry.Size, but at least one. It sees what was appended, synced or not, and verifies every frame it reads. Entries that follow a
+// damaged one are left out; ErrFaulty comes when the first is damaged itself. ErrCompacted, ErrNotFound. It may be called at any time,
+// waits for reads of the disk only, and holds up nobody. The data of the entries is one allocation, and the caller's.
+func (l *Log) Entries(id raft.GroupID, from, to raft.Index, maxBytes uint64) ([]raft.Entry, error) {
+	if err := l.failed(); err != nil {
+		return nil, err
+	}
+	spans, n, err := l.locate(id, from, to, maxBytes)
+	if err != nil {
+		return nil, err
+	}
+	defer unpin(spans)
+	entries := make([]raft.Entry, 0, n)
+	for k := range spans {
+		s := &spans[k]
+		err := s.read()
+		for i := 0; err == nil && i < s.entries; i++ {
+			var e raft.Entry
+			if e, err = s.take(id, from+raft.Index(len(entries))); err == nil {
+				entries = append(entries, e)
+			}
+		}
+		if err != nil && len(entries) > 0 {
+			return entries, nil // The next call begins with what is damaged, and says so.
+		}
+		if err != nil {
+			return nil, fmt.Errorf("wal: group %d, entry %d, in %s at offset %d: %w", id, from, segmentName(l.dir, s.seg.number), s.off, err)
+		}
+	}
+	return entries, nil
+}
+
+// locate finds the frames of the entries, copies those that are still in the write buffer, and pins the segments of the others.
+func (l *Log) locate(id raft.GroupID, from, to raft.Index, maxBytes uint64) ([]span, int, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	g := l.groups[id]
+	switch {
+	case g == nil:
+		return nil, 0, fmt.Errorf("%w: there is no group %d", ErrNotFound, id)
+	case from <= g.pos.base:
+		return nil, 0, fmt.Errorf("%w: group %d begins after %d, entry %d is asked for", ErrCompacted, id, g.pos.base, from)
+	case from > g.pos.last || to < from:
+		return nil, 0, fmt.Errorf("%w: group %d ends at %d, entries from %d to %d are asked for", ErrNotFound, id, g.pos.last, from, to)
+	}
+	var spans []span
+	var weight uint64
+	var bytes int64
+	n, active := 0, l.current
+	for i := from; i <= min(to, g.pos.last); i++ {
+		p := g.pos.get(i)
+		weight += uint64(p.length) + raft.EntryOverhead
+		if p.hole() || n > 0 && weight > maxBytes {
+			break
+		}
+		// The frames before Log.flushed are in the file, those after it in the buffer: no span has both.
+		if k := len(spans) - 1; k < 0 || spans[k].seg.number != p.segment || spans[k].off+spans[k].length != p.at() ||
+			p.segment == active.number && p.at() == l.flushed {
+			spans = append(spans, span{seg: l.segment(p.segment), off: p.at()})
+		}
+		s := &spans[len(spans)-1]
+		s.length += p.frame()
+		s.entries++
+		bytes += p.frame()
+		n++
+	}
+	if n == 0 {
+		return nil, 0, fmt.Errorf("%w: group %d, entry %d", ErrFaulty, id, from)
+	}
+	room := make([]byte, bytes)
+	for k := range spans {
+		s := &spans[k]
+		s.bytes, room = room[:s.length:s.length], room[s.length:]
+		if s.seg == active && s.off >= l.flushed {
+			s.buffered = true
+			copy(s.bytes, l.buf[s.off-l.flushed:])
+		} else {
+			s.seg.pins.Add(1)
+		}
+	}
+	return spans, n, nil
+}
+
+func unpin(spans []span) {
+	for k := range spans {
+		if !spans[k].buffered {
+			spans[k].seg.pins.Add(-1)
+		}
+	}
+}
+
+// read gets the frames from the file.
+func (s *span) read() error {
+	if s.buffered {
+		return nil
+	}
+	n, err := s.seg.file.ReadAt(s.bytes, s.off)
+	if n == len(s.bytes) {
+		return nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: the file ends within it", ErrFaulty)
+	}
+	return err
+}
+
+var (
+	errFrame  = fmt.Errorf("%w: its frame's header is damaged", ErrFaulty)
+	errFrames = fmt.Errorf("%w: another frame is in its place", ErrFaulty)
+	errData   = fmt.Errorf("%w: its data does not have its checksum", ErrFaulty)
+)
+
+// take checks the first frame of what is left of the span and returns its entry.
+func (s *span) take(id raft.GroupID, index raft.Index) (raft.Entry, error) {
+	var h header
+	if !h.parse(s.bytes, s.seg.salt, s.off) {
+		return raft.Entry{}, errFrame
+	}
+	if h.typ != frameEntry || h.group != id || h.index != index || h.size() > int64(len(s.bytes)) {
+		return raft.Entry{}, errFrames
+	}
+	data := s.bytes[headerSize:][:h.length:h.length]
+	if crc32.Checksum(data, castagnoli) != h.sum {
+		return raft.Entry{}, errData
+	}
+	s.bytes, s.off = s.bytes[h.size():], s.off+h.size()
+	return raft.Entry{Term: h.term, Index: index, Kind: h.kind, Sum: h.sum, Data: data}, nil
+}
