@@ -35,7 +35,7 @@ type view struct {
 
 // frame is the whole screen, one string a line, at most height of them. Lines may be longer than the screen is wide.
 func (v *view) frame(s *state, now time.Time, width, height int) []string {
-	head := append([]string{v.title(s), ""}, v.table(s, now)...)
+	head := append([]string{v.title(s, width), ""}, v.table(s, now, width)...)
 	head = append(head, "", v.summary(s, now), "")
 	foot := append([]string{""}, v.commands(s)...)
 	rows := 0
@@ -57,50 +57,70 @@ func rowsOf(line string, width int) int {
 	return max(1, (n+width-1)/max(1, width))
 }
 
-func (v *view) title(s *state) string {
-	where := "data in " + v.layout.dir
+// title names the demo; where its data is stands beside if there is room.
+func (v *view) title(s *state, width int) string {
+	title := v.style.bold(fmt.Sprintf("Balsa: %d members on this machine", len(s.members))) + v.style.dim("   ctrl-C stops them")
+	where := "   data in " + v.layout.dir
 	if v.temporary {
 		where += ", removed at the end"
 	}
-	return v.style.bold(fmt.Sprintf("Balsa: %d members on this machine", len(s.members))) + v.style.dim("   "+where+"   ctrl-C stops")
+	if visible(title)+visible(where) > width {
+		return title
+	}
+	return title + v.style.dim(where)
 }
 
-// table has a row for each member.
-func (v *view) table(s *state, now time.Time) []string {
-	rows := [][]string{{"MEMBER", "PROCESS", "ROLE", "TERM", "COMMIT", "APPLIED", "LAG", "WRITES/S", "CLIENTS AT"}}
+// table has a row for each member. On a narrow screen the columns move together, and the last one is left out.
+func (v *view) table(s *state, now time.Time, width int) []string {
+	rows := [][]string{{"MEMBER", "PID", "ROLE", "TERM", "COMMIT", "APPLIED", "LAG", "WRITES/S", "CLIENTS AT"}}
 	committed := s.committed()
 	for i := range s.members {
 		rows = append(rows, s.members[i].row(committed, now))
 	}
+	lines := align(rows, "   ")
+	if utf8.RuneCountInString(lines[len(lines)-1]) > width {
+		lines = align(rows, "  ")
+	}
+	if utf8.RuneCountInString(lines[len(lines)-1]) > width {
+		for r := range rows {
+			rows[r] = rows[r][:len(rows[r])-1]
+		}
+		lines = align(rows, "  ")
+	}
+	for r, line := range lines {
+		if r == 0 {
+			lines[r] = v.style.dim(line)
+		} else {
+			lines[r] = v.colour(s.members[r-1].role(), line)
+		}
+	}
+	return lines
+}
+
+// roleColumn is set to the left, like the names and addresses, and as wide as it may get, so that the table stands still when somebody
+// goes down. Numbers are set to the right.
+const roleColumn = 2
+
+func align(rows [][]string, gap string) []string {
 	widths := make([]int, len(rows[0]))
-	widths[2] = len("down, back in 10 s") // so that the table stands still when somebody goes down
+	widths[roleColumn] = len("back in 10 s")
 	for _, row := range rows {
 		for c, cell := range row {
 			widths[c] = max(widths[c], utf8.RuneCountInString(cell))
 		}
 	}
 	var lines []string
-	for r, row := range rows {
-		var b strings.Builder
+	for _, row := range rows {
+		cells := make([]string, len(row))
 		for c, cell := range row {
 			pad := strings.Repeat(" ", widths[c]-utf8.RuneCountInString(cell))
-			switch {
-			case c == 0 || c == 2 || c == len(row)-1:
-				cell += pad
-			default:
-				cell = pad + cell
+			if c == 0 || c == roleColumn || rows[0][c] == "CLIENTS AT" {
+				cells[c] = cell + pad
+			} else {
+				cells[c] = pad + cell
 			}
-			if c > 0 {
-				b.WriteString("   ")
-			}
-			b.WriteString(cell)
 		}
-		line := strings.TrimRight(b.String(), " ")
-		if r == 0 {
-			lines = append(lines, v.style.dim(line))
-		} else {
-			lines = append(lines, v.colour(s.members[r-1].role(), line))
-		}
+		lines = append(lines, strings.TrimRight(strings.Join(cells, gap), " "))
 	}
 	return lines
 }
@@ -111,7 +131,7 @@ func (m *memberState) row(committed uint64, now time.Time) []string {
 	if m.running {
 		row[1] = fmt.Sprint(m.pid)
 	} else if !m.restartAt.IsZero() {
-		row[2] = fmt.Sprintf("down, back in %d s", max(0, int((m.restartAt.Sub(now)+time.Second-1)/time.Second)))
+		row[2] = fmt.Sprintf("back in %d s", max(0, int((m.restartAt.Sub(now)+time.Second-1)/time.Second)))
 	}
 	if m.status != nil {
 		row[3] = fmt.Sprint(m.status.RaftTerm)

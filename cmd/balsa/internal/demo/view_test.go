@@ -32,6 +32,19 @@ func TestFramesFitTheirScreen(t *testing.T) {
 	}
 }
 
+func TestNothingIsFoldedOnAnUsualScreen(t *testing.T) {
+	s := newStory(3)
+	for i := range 3 {
+		s.state.started(i, 12345+i, s.now)
+		s.says(i, 1, 12, 12345)
+	}
+	s.state.ended(1, "was killed", s.now, s.now.Add(10*time.Second))
+	frame := s.view.frame(s.state, s.now, 80, 24)
+	if folded := fold(frame, 80); len(folded) != len(frame) || len(frame) > 24 {
+		t.Errorf("80 columns and 24 rows are not enough for this:\n%s", strings.Join(frame, "\n"))
+	}
+}
+
 func TestCommandsSurviveFolding(t *testing.T) {
 	s := newStory(3)
 	s.view.style = true
