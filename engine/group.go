@@ -41,6 +41,8 @@ type Group struct {
 	compact   compaction
 	lastSeq   uint64
 	role      raft.Role
+	// suspect is a leader whose host hung up. What it might not get is held until it is heard again, or another one leads.
+	suspect raft.MemberID
 
 	// Shared with the other stages.
 	pendingBytes atomic.Int64
@@ -60,6 +62,7 @@ type leadership struct {
 	leader  raft.MemberID
 	term    raft.Term
 	self    bool
+	address string // of the leader's host
 	changed chan struct{}
 }
 

@@ -250,16 +250,11 @@ func (h *Host) Deliver(envelopes []Envelope) {
 	}
 }
 
-// Disconnected implements Sink: what was forwarded to that host now has an unknown outcome, and a leader there that had fallen silent may be gone.
+// Disconnected implements Sink: what was forwarded to that host now has an unknown outcome, and a leader there may be gone.
 func (h *Host) Disconnected(address string) {
 	for _, g := range h.Groups() {
-		if g.leans.Load() {
-			g.post(func() {
-				g.failForwards(func(f *forward) bool { return f.address == address })
-				if g.addressOf(g.core.Leader()) == address {
-					g.core.Wake()
-				}
-			})
+		if g.leans.Load() || g.leader.Load().address == address {
+			g.post(func() { g.disconnected(address) })
 		}
 	}
 }

@@ -211,7 +211,7 @@ func (g *Group) propose(calls []*call) {
 	switch {
 	case g.role == raft.Leader || g.core.Role() == raft.Leader:
 		g.proposeHere(calls)
-	case g.core.Leader() != raft.NoMember:
+	case g.knownLeader() != raft.NoMember:
 		g.forwardAll(calls)
 	default:
 		g.core.Wake()
@@ -308,7 +308,7 @@ func (g *Group) finishHere(c *call, err error) {
 
 // releaseHeld tries again what waited for the end of a transfer; called when the timer fires.
 func (g *Group) releaseHeld() {
-	if len(g.held) > 0 && g.core.Leader() != raft.NoMember {
+	if len(g.held) > 0 && g.knownLeader() != raft.NoMember {
 		held := g.held
 		g.held = nil
 		live := held[:0]

@@ -179,7 +179,8 @@ func (g *Group) updateLeader() {
 		return
 	}
 	g.role = role
-	g.leader.Store(&leadership{leader: leader, term: term, self: role == raft.Leader, changed: make(chan struct{})})
+	g.suspect = raft.NoMember
+	g.leader.Store(&leadership{leader: leader, term: term, self: role == raft.Leader, address: g.addressOf(leader), changed: make(chan struct{})})
 	close(old.changed)
 	g.host.options.Logger.Debug("leadership", "group", uint64(g.id), "leader", uint64(leader), "term", uint64(term), "role", role.String())
 	if leader != raft.NoMember {
@@ -252,8 +253,28 @@ func (g *Group) receive(e *Envelope) {
 	case *raft.InstallSnapshot:
 		// Only this host's own staging may announce a snapshot: its body has to be here (see receiveChunk).
 	default:
+		if head.From == g.suspect {
+			g.suspect = raft.NoMember
+		}
 		g.core.Receive(m)
 	}
+}
+
+// disconnected hears that a host hung up.
+func (g *Group) disconnected(address string) {
+	g.failForwards(func(f *forward) bool { return f.address == address })
+	if leader := g.core.Leader(); leader != g.self && leader != raft.NoMember && g.addressOf(leader) == address {
+		g.suspect = leader
+		g.core.Wake() // a leader that had fallen silent has to be heard again
+	}
+}
+
+// knownLeader is the leader of this term, unless its host hung up and it was not heard since.
+func (g *Group) knownLeader() raft.MemberID {
+	if leader := g.core.Leader(); leader != g.suspect {
+		return leader
+	}
+	return raft.NoMember
 }
 
 // watchDisk makes a leader give up when this host's disk has been stuck for long: it cannot do its own part any more, and as long as it
