@@ -416,6 +416,9 @@ func (c *Core) sendEntries(p *progress, entries []Entry, size uint64) {
 	last := prev + Index(len(entries))
 	c.send(p.id, &AppendRequest{PrevIndex: prev, PrevTerm: term, Commit: c.commit, Round: c.leading.round, Entries: entries})
 	p.commitSent = max(p.commitSent, min(c.commit, last))
+	if len(entries) == 0 {
+		p.sentRound = c.leading.round // It is a heartbeat, whatever it was sent for.
+	}
 	switch p.state {
 	case Probing:
 		p.probeSent = true
