@@ -67,7 +67,9 @@ func (d *descriptor) encode(b []byte) []byte {
 }
 
 // setLength fills in the length of a batch in its encoded descriptor.
-func setLength(encoded []byte, length int64) { binary.LittleEndian.PutUint32(encoded, uint32(length/align)) }
+func setLength(encoded []byte, length int64) {
+	binary.LittleEndian.PutUint32(encoded, uint32(length/align))
+}
 
 // decode reads what encode wrote; runs are read into those of d. It does not alias b.
 func (d *descriptor) decode(b []byte) error {

@@ -36,7 +36,9 @@ type group struct {
 	plan plan // of the Append under way; the writer's own
 }
 
-func newGroup(id raft.GroupID, free *chunkPool) *group { return &group{id: id, pos: positions{free: free}} }
+func newGroup(id raft.GroupID, free *chunkPool) *group {
+	return &group{id: id, pos: positions{free: free}}
+}
 
 func (g *group) last() raft.Index { return g.pos.last }
 

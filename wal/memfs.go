@@ -128,7 +128,9 @@ func (m *MemFS) begin(op Op) Fault {
 	return m.fault(op)
 }
 
-func (m *MemFS) simple(kind OpKind, name string) error { return m.begin(Op{Kind: kind, Name: name}).Err }
+func (m *MemFS) simple(kind OpKind, name string) error {
+	return m.begin(Op{Kind: kind, Name: name}).Err
+}
 
 // MkdirAll implements FS.
 func (m *MemFS) MkdirAll(dir string) error {
