@@ -351,7 +351,7 @@ func TestAllServersConvertToFollowerOnAHigherTerm(t *testing.T) {
 func TestFollowersRespondToCandidatesAndLeaders(t *testing.T) {
 	a := one(t, 3, 1)
 	only[*VoteReply](t, a.receive(&VoteRequest{Header: head(2, 2)}))
-	only[*AppendReply](t, a.receive(&AppendRequest{Header: head(2, 2)}))
+	only[*AppendReply](t, a.receive(&AppendRequest{Header: head(2, 2), Round: 1}))
 }
 
 func TestFollowersConvertToCandidateIfTheElectionTimeoutElapses(t *testing.T) {

@@ -4,9 +4,13 @@ import "time"
 
 // following is what only a follower has.
 type following struct {
-	// acked and rejected are the answer to what the leader sent since the last Take.
+	// ack and reject are the answer to what the leader sent since the last Take.
 	ack    pendingAck
 	reject *AppendReply
+	// toldRound and toldMatch are what the leader was told already, the latter at the latest when the disk is done: an empty request that
+	// asks for no more, such as one that only brings a commit index, needs no answer.
+	toldRound uint64
+	toldMatch Index
 }
 
 // pendingAck is one answer to many requests of the leader of this term.
@@ -241,15 +245,18 @@ func (c *Core) acknowledge() {
 		switch {
 		case c.repair != nil:
 			c.send(c.leaderID, &AppendReply{Match: durable, PrevIndex: a.match, Round: a.round})
+		case !a.entries && a.round <= f.toldRound && durable <= f.toldMatch:
 		case a.heartbeat || a.match <= durable:
 			c.send(c.leaderID, &AppendReply{Match: durable, Round: a.round})
+			f.toldRound, f.toldMatch = a.round, max(f.toldMatch, durable)
 		}
 		if a.entries && a.match > durable && c.repair == nil {
 			c.sendAfterSync(c.leaderID, &AppendReply{Match: a.match, Round: a.round})
+			f.toldMatch = max(f.toldMatch, a.match)
 		}
 	}
 	if f.reject != nil {
 		c.send(c.leaderID, f.reject)
-		f.reject = nil
+		f.reject, f.toldMatch, f.toldRound = nil, 0, 0 // The leader will ask where the logs agree.
 	}
 }

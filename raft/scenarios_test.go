@@ -21,8 +21,8 @@ func TestAHeartbeatVerifiesNothingBehindItsPreviousEntry(t *testing.T) {
 func TestReorderedAndRepeatedRequestsLeaveTheLogAlone(t *testing.T) {
 	a := one(t, 3, 1)
 	all := entries(1, 1, 1, 1, 1, 1)
-	for _, r := range [][2]Index{{0, 5}, {0, 1}, {2, 4}, {0, 0}, {1, 2}, {4, 5}} {
-		m := &AppendRequest{Header: head(2, 1), PrevIndex: r[0], Entries: all[r[0]:r[1]]}
+	for i, r := range [][2]Index{{0, 5}, {0, 1}, {2, 4}, {0, 0}, {1, 2}, {4, 5}} {
+		m := &AppendRequest{Header: head(2, 1), PrevIndex: r[0], Entries: all[r[0]:r[1]], Round: uint64(i + 1)}
 		if r[0] > 0 {
 			m.PrevTerm = 1
 		}
@@ -46,12 +46,12 @@ func TestACompactedPreviousEntryIsNoConflict(t *testing.T) {
 	}
 	a.Core = core
 	a.entries = make([]Entry, 12)
-	for _, c := range []struct {
+	for i, c := range []struct {
 		prev  Index
 		n     int
 		match Index
 	}{{4, 3, 7}, {4, 0, 4}, {8, 3, 11}, {9, 1, 10}, {10, 0, 10}, {8, 5, 13}} {
-		m := &AppendRequest{Header: head(2, 2), PrevIndex: c.prev, PrevTerm: 1}
+		m := &AppendRequest{Header: head(2, 2), PrevIndex: c.prev, PrevTerm: 1, Round: uint64(i + 1)}
 		if c.prev >= 9 {
 			m.PrevTerm = 2
 		}
@@ -499,6 +499,21 @@ func TestHeartbeatsAreAnsweredWhileTheDiskWrites(t *testing.T) {
 	if l.core.Role() != Leader || l.core.Commit() != 1 {
 		t.Fatalf("%v with commit %d, want a leader that has not committed", l.core.Role(), l.core.Commit())
 	}
+}
+
+// An empty request that only brings a commit index needs no answer, and in a busy group there are as many of them as commits.
+func TestACommitIndexAloneIsNotAnswered(t *testing.T) {
+	a := one(t, 3, 1)
+	only[*AppendReply](t, a.receive(&AppendRequest{Header: head(2, 1), Entries: entries(1, 1), Round: 1}))
+	only[*AppendReply](t, a.receive(&AppendRequest{Header: head(2, 1), PrevIndex: 1, PrevTerm: 1, Round: 1})) // The first of its round.
+	none[*AppendReply](t, a.receive(&AppendRequest{Header: head(2, 1), PrevIndex: 1, PrevTerm: 1, Commit: 1, Round: 1}))
+	if a.Commit() != 1 {
+		t.Fatalf("commit %d", a.Commit())
+	}
+	only[*AppendReply](t, a.receive(&AppendRequest{Header: head(2, 1), PrevIndex: 1, PrevTerm: 1, Commit: 1, Round: 2}))
+	// After a rejection the leader asks again, in the same round, and waits for the answer.
+	only[*AppendReply](t, a.receive(&AppendRequest{Header: head(2, 1), PrevIndex: 5, PrevTerm: 1, Round: 2}))
+	only[*AppendReply](t, a.receive(&AppendRequest{Header: head(2, 1), PrevIndex: 1, PrevTerm: 1, Round: 2}))
 }
 
 // A completion of a write must not make durable what took the place of what was written (ABA).
