@@ -33,8 +33,9 @@ type generation struct {
 	applied   atomic.Uint64
 
 	// flushes counts Pebble's flushes. What became durable by them is looked up when somebody asks.
-	flushes     atomic.Uint64
-	flushFailed atomic.Bool
+	flushes atomic.Uint64
+	// diskRefused says that something in the background has failed since the last flush that worked.
+	diskRefused atomic.Bool
 	durableMu   sync.Mutex
 	durable     raft.Index
 	durableAsOf uint64
@@ -90,10 +91,14 @@ func (o *Options) pebble() *pebble.Options {
 func (g *generation) listener(logger *slog.Logger) *pebble.EventListener {
 	return &pebble.EventListener{
 		FlushEnd: func(info pebble.FlushInfo) {
-			g.flushFailed.Store(info.Err != nil)
+			// A flush that found nothing to write ends with an error too, which is none.
+			if info.Err == nil {
+				g.diskRefused.Store(false)
+			}
 			g.flushes.Add(1)
 		},
 		BackgroundError: func(err error) {
+			g.diskRefused.Store(true)
 			logger.Error("the store's database has a problem in the background, and tries again", "path", g.path, "error", err)
 		},
 	}
@@ -116,14 +121,10 @@ func (g *generation) readState() (state, error) {
 	if hasKeys {
 		return st, fmt.Errorf("%w: %s has keys but no state record", ErrCorrupt, g.path)
 	}
-	// Views expect the record, so it is written, like all else without waiting for the disk: it does no harm if it is lost.
-	if err := g.db.Set(stateKey, initialState.append(nil), pebble.NoSync); err != nil {
-		return st, storageError("write "+g.path, err)
-	}
 	return initialState, nil
 }
 
-// stateFrom reads the state as r has it; pebble.ErrNotFound is returned as it is.
+// stateFrom reads the state as r has it. It says pebble.ErrNotFound where nothing was applied yet.
 func stateFrom(r pebble.Reader) (state, error) {
 	encoded, closer, err := r.Get(stateKey)
 	if err != nil {
@@ -175,22 +176,28 @@ func (g *generation) durableIndex() (raft.Index, error) {
 	if asOf == g.durableAsOf {
 		return g.durable, nil
 	}
-	it, err := g.db.NewIter(&pebble.IterOptions{LowerBound: stateKey, OnlyReadGuaranteedDurable: true})
-	if err != nil {
-		return g.durable, storageError("read what is durable", err)
-	}
-	if it.First() {
-		st, err := parseState(it.Value())
-		if err != nil {
-			return g.durable, errors.Join(err, it.Close())
-		}
-		g.durable = max(g.durable, st.applied)
-	}
-	if err := it.Close(); err != nil {
-		return g.durable, storageError("read what is durable", err)
+	if err := g.lookUpDurable(); err != nil {
+		return g.durable, err
 	}
 	g.durableAsOf = asOf
 	return g.durable, nil
+}
+
+// lookUpDurable reads the state record past what is only in memory. The caller has durableMu, or the generation to itself.
+func (g *generation) lookUpDurable() (err error) {
+	it, err := g.db.NewIter(&pebble.IterOptions{LowerBound: stateKey, OnlyReadGuaranteedDurable: true})
+	if err != nil {
+		return storageError("read what is durable", err)
+	}
+	defer func() { err = errors.Join(err, storageError("read what is durable", it.Close())) }()
+	if it.First() {
+		st, err := parseState(it.Value())
+		if err != nil {
+			return err
+		}
+		g.durable = max(g.durable, st.applied)
+	}
+	return nil
 }
 
 // knownDurable is durableIndex as it was found last, for a database that cannot be asked any more.

@@ -20,9 +20,6 @@ type record struct {
 
 func (r *record) exists() bool { return r.version != 0 }
 
-// maxRecordHead bounds the length of an encoded record without its value.
-const maxRecordHead = 4*binary.MaxVarintLen64 + binary.MaxVarintLen32
-
 // appendHead appends all of the record but its value, which comes next.
 func (r *record) appendHead(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(r.created))

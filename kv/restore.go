@@ -118,7 +118,12 @@ func (g *generation) ingest(files vfs.FS, options *pebble.Options, r io.Reader) 
 		return storageError("read the restored state", err)
 	}
 	g.publish(st)
-	g.durable = st.applied
+	if err := g.lookUpDurable(); err != nil {
+		return err
+	}
+	if g.durable != st.applied {
+		panic("kv: tables that were taken over are not durable")
+	}
 	return nil
 }
 

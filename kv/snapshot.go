@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"io"
 
+	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/balsa-raft/balsa/engine"
 )
@@ -47,7 +48,7 @@ func (w *snapshotWriter) Close() error { return w.pinned.close() }
 
 // WriteTo implements engine.SnapshotWriter.
 func (w *snapshotWriter) WriteTo(to io.Writer) (int64, error) {
-	it, err := w.pinned.snapshot.NewIter(nil)
+	it, err := w.pinned.snapshot.NewIter(&pebble.IterOptions{UpperBound: stateKey})
 	if err != nil {
 		return 0, w.store.fail(storageError("read for a snapshot", err))
 	}
@@ -62,6 +63,8 @@ func (w *snapshotWriter) WriteTo(to io.Writer) (int64, error) {
 	if err := it.Close(); err != nil {
 		return b.written, w.store.fail(storageError("read for a snapshot", err))
 	}
+	// The state's key is the last there is. An empty store does not have it yet.
+	b.pair(stateKey, w.pinned.state.append(nil))
 	b.finish()
 	return b.written, b.err
 }
@@ -235,4 +238,3 @@ func checkSnapshotKey(key []byte) error {
 	}
 	return fmt.Errorf("%w: a snapshot has the unknown key %.40x", ErrCorrupt, key)
 }
-

@@ -58,8 +58,8 @@ type Store struct {
 	failure atomic.Pointer[error]
 	closing atomic.Bool
 
-	apply applier
-	scrub scrubber
+	apply  applier
+	scrub  scrubber
 	newest int // the number of the newest database that was made or tried to be
 	// retired counts the goroutines that wait to remove a database that Restore has replaced.
 	retired sync.WaitGroup
@@ -104,7 +104,7 @@ func (s *Store) Close() error {
 	var flushErr error
 	// A flush saves the replay at the next start, but is no condition for it. Pebble retries one that fails for ever, so a disk that has
 	// just refused one is not asked again.
-	if !g.flushFailed.Load() {
+	if !g.diskRefused.Load() {
 		flushErr = s.flush(g)
 	}
 	g.release()
@@ -231,4 +231,3 @@ func storageError(what string, err error) error {
 	}
 	return fmt.Errorf("kv: %s: %w", what, err)
 }
-

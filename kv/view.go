@@ -188,6 +188,9 @@ func (s *Store) pin() (*pinned, error) {
 	}
 	snapshot := g.db.NewSnapshot()
 	st, err := stateFrom(snapshot)
+	if errors.Is(err, pebble.ErrNotFound) {
+		st, err = initialState, nil
+	}
 	if err != nil {
 		err = errors.Join(storageError("read the state record", err), snapshot.Close())
 		g.release()
