@@ -12,15 +12,15 @@ type Output struct {
 	Messages []Message
 	// AfterSync may leave once persist Seq and all before it are durable.
 	AfterSync []Message
-	// Committed are entries that are ready to be applied, in order, each exactly once. Where the core no longer has them in memory (after a restart), CommittedFrom..CommittedTo name
-	// a range instead, which the caller reads from its log, and Committed is empty.
+	// Committed are entries that are ready to be applied, in order, each exactly once. Where the core does not have them in memory (after a
+	// restart), CommittedFrom..CommittedTo name a range instead, which the caller reads from its log, and Committed is empty.
 	Committed                  []Entry
 	CommittedFrom, CommittedTo Index
 	// Reads are the ReadIndex requests that are settled.
 	Reads []Read
-	// Install is a snapshot whose state the caller has to take over: its body was announced by the InstallSnapshot message. The
-	// caller replaces the log by the snapshot durably, restores the machine, and calls SnapshotInstalled. It comes only when all persists
-	// are durable, and no entries come until it is answered.
+	// Install is a snapshot whose state the caller has to take over: its body was announced by the InstallSnapshot message. The caller
+	// replaces the log by the snapshot durably, restores the machine, and calls SnapshotInstalled. It comes only when all persists are
+	// durable, and no entries come until it is answered.
 	Install *SnapshotMeta
 	// Fetches are runs of entries that followers need and the core does not hold; the caller reads them and calls Fetched.
 	Fetches []Fetch
