@@ -66,6 +66,7 @@ type Log struct {
 	failure atomic.Pointer[error] // set once: the log is poisoned or closed
 	full    atomic.Bool
 	syncs   atomic.Uint64
+	pending atomic.Bool // there may be work for Prepare
 
 	// writer is held by Append and Sync, and by Prepare for a moment when it copies entries forward. The fields below it are the
 	// writer's own. Locks are taken in the order house, writer, mu; who holds writer may only try house.
@@ -148,6 +149,9 @@ func (l *Log) Syncs() uint64 { return l.syncs.Load() }
 
 // Full tells whether entries were refused, or the reserve could not be made, for want of room. It ends when Prepare or Append finds room.
 func (l *Log) Full() bool { return l.full.Load() }
+
+// Pending tells whether Prepare may have something to do: a cheap question, for after each Sync and while the log is full.
+func (l *Log) Pending() bool { return l.pending.Load() || l.full.Load() }
 
 // Close syncs what was appended, notes that it did, and lets go of the directory. It returns ErrPoisoned if the log is. No other call may be
 // running; those that come later return ErrClosed.

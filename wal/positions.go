@@ -9,10 +9,9 @@ type position struct {
 	length  uint32 // of the data, in bytes
 }
 
-func (p position) hole() bool    { return p.segment == 0 }
-func (p position) at() int64     { return int64(p.offset) * align }
-func (p position) frame() int64  { return frameSize(int(p.length)) }
-func (p position) after() uint32 { return p.offset + uint32(p.frame()/align) }
+func (p position) hole() bool   { return p.segment == 0 }
+func (p position) at() int64    { return int64(p.offset) * align }
+func (p position) frame() int64 { return frameSize(int(p.length)) }
 
 // chunkEntries keeps a group with few entries small (768 bytes), and the overhead of one with many at an eighth of a word an entry.
 const chunkEntries = 64

@@ -1,6 +1,9 @@
 package wal
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
 // prepareBytes is how much one Prepare writes or reads, so that it never keeps the disk from a Sync for long.
 const prepareBytes = 1 << 20
@@ -14,7 +17,7 @@ const (
 
 // Prepare does a piece of the work that is not to hold up the writer: it makes the next segment ready, recycles or removes segments that no
 // group needs, and copies the few live entries of an old segment forward, so that an idle group does not keep it for ever. It tells
-// whether it did something; call it again then, and else after the next Sync. It may run concurrently with everything; where nobody calls
+// whether it did something; call it again then, and else when Pending says so. It may run concurrently with everything; where nobody calls
 // it, Append does the same work when it needs it. ErrFull says that the disk has no room for a spare segment.
 func (l *Log) Prepare() (did bool, err error) {
 	l.house.Lock()
@@ -22,6 +25,12 @@ func (l *Log) Prepare() (did bool, err error) {
 	if err := l.failed(); err != nil {
 		return false, err
 	}
+	l.pending.Store(false)
+	defer func() {
+		if did {
+			l.pending.Store(true)
+		}
+	}()
 	if did, err = l.recycle(); did || err != nil {
 		return did, err
 	}
@@ -70,18 +79,16 @@ func (l *Log) spareToFill() (*spare, error) {
 		want = 2
 	}
 	have := len(l.spares)
+	short := slices.IndexFunc(l.spares, func(s *spare) bool { return s.filled < l.options.SegmentBytes })
 	free, err := uint64(0), error(nil)
-	if have > 0 {
+	if short >= 0 {
 		free, err = l.fs.Free(l.dir)
 	}
-	if err == nil && free >= uint64(l.options.SegmentBytes+l.options.ReserveBytes) {
-		for k, s := range l.spares {
-			if s.filled < l.options.SegmentBytes {
-				l.spares = append(l.spares[:k], l.spares[k+1:]...)
-				l.mu.Unlock()
-				return s, nil
-			}
-		}
+	if short >= 0 && err == nil && free >= uint64(l.options.SegmentBytes+l.options.ReserveBytes) {
+		s := l.spares[short]
+		l.spares = slices.Delete(l.spares, short, short+1)
+		l.mu.Unlock()
+		return s, nil
 	}
 	l.mu.Unlock()
 	if err != nil || have >= want {
@@ -148,7 +155,7 @@ func (l *Log) tidy() error {
 	}
 	defer l.house.Unlock()
 	for range 2 {
-		if did, err := l.recycle(); !did || err != nil {
+		if _, err := l.recycle(); err != nil {
 			return err
 		}
 	}

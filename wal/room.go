@@ -217,6 +217,7 @@ func (l *Log) roll(need int64) error {
 	l.segments, l.current = append(l.segments, seg), seg
 	l.flushed, l.synced = seg.data, seg.data
 	l.reclaim()
+	l.pending.Store(true) // a spare is gone, and an old segment may be worth cleaning
 	l.mu.Unlock()
 	return nil
 }

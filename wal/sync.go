@@ -61,4 +61,7 @@ func (l *Log) reclaim() {
 		dead++
 	}
 	l.needed = l.segments[dead].number
+	if dead > 0 || l.flushed-l.current.data > l.options.SegmentBytes/2 && len(l.spares) < 2 || len(l.spares) == 0 {
+		l.pending.Store(true)
+	}
 }
