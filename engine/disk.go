@@ -121,6 +121,9 @@ func (d *disk) write(work []persist) {
 		return
 	}
 	d.announce(done)
+	if d.log.Pending() {
+		d.host.notify(StageBackground, 0) // the next segment is made ready before it is needed
+	}
 }
 
 // append hands the batches to the log. Where the disk is full, a group's writes stop at the first that has no room, so that their order stays; the

@@ -234,6 +234,9 @@ func (g *Group) proposeHere(calls []*call) {
 	batch := w.proposals[:0]
 	run := make([]*call, 0, len(calls))
 	full := g.host.options.Log.Full()
+	if full {
+		g.host.notify(StageBackground, 0) // nothing is written that would tell that there is room again
+	}
 	for _, c := range calls {
 		switch {
 		case c.kind == callChange:
