@@ -31,7 +31,7 @@ func (c *Core) mayLead() (bool, string) {
 		return false, "this member's disk was replaced: it has to be admitted again"
 	case c.repair != nil:
 		return false, "the disk lost entries that may be committed"
-	case c.doubt > 0:
+	case c.relearning != nil:
 		return false, "the disk lost entries that may have held the latest configuration"
 	case c.installing != nil:
 		return false, "§7: the log is being replaced by a snapshot"

@@ -56,6 +56,24 @@ type disk struct {
 	snap  SnapshotMeta
 	log   []Entry // log[0] has index snap.Index+1
 	state []Entry // of the snapshot
+	// faulty are entries that the disk lost; what log has there is rubbish.
+	faulty []IndexRange
+}
+
+// isFaulty tells whether the entry at i is lost.
+func (d *disk) isFaulty(i Index) bool {
+	return slices.ContainsFunc(d.faulty, func(f IndexRange) bool { return f.From <= i && i <= f.To })
+}
+
+// keepFaulty drops what is known to be faulty outside of [from, to].
+func (d *disk) keepFaulty(from, to Index) {
+	var keep []IndexRange
+	for _, f := range d.faulty {
+		if f = (IndexRange{max(f.From, from), min(f.To, to)}); f.From <= f.To {
+			keep = append(keep, f)
+		}
+	}
+	d.faulty = keep
 }
 
 type write struct {
@@ -74,6 +92,7 @@ func (d *disk) apply(w write) {
 		d.hard = *w.hard
 	}
 	if len(w.entries) > 0 {
+		d.keepFaulty(0, w.entries[0].Index-1)
 		keep := w.entries[0].Index - d.snap.Index - 1
 		d.log = append(slices.Clip(d.log[:keep]), w.entries...)
 	}
@@ -92,12 +111,12 @@ func (m *member) view() disk {
 }
 
 func (d *disk) restored(applied Index, cached int) Restored {
-	r := Restored{HardState: d.hard, Snapshot: d.snap, LastIndex: d.last(), Applied: applied}
+	r := Restored{HardState: d.hard, Snapshot: d.snap, LastIndex: d.last(), Applied: applied, Faulty: slices.Clone(d.faulty)}
 	for i, e := range d.log {
 		if i == 0 || d.log[i-1].Term != e.Term {
 			r.Terms = append(r.Terms, TermRun{First: e.Index, Term: e.Term})
 		}
-		if e.Kind == EntryConfiguration {
+		if e.Kind == EntryConfiguration && !d.isFaulty(e.Index) {
 			conf, err := DecodeConfiguration(e.Data)
 			if err != nil {
 				panic(err)
@@ -105,8 +124,9 @@ func (d *disk) restored(applied Index, cached int) Restored {
 			r.Configurations = append(r.Configurations, ConfigurationAt{Index: e.Index, Configuration: conf})
 		}
 	}
-	if cached > len(d.log) {
-		cached = len(d.log)
+	cached = min(cached, len(d.log))
+	for cached > 0 && slices.ContainsFunc(d.log[len(d.log)-cached:], func(e Entry) bool { return d.isFaulty(e.Index) }) {
+		cached--
 	}
 	r.Entries = slices.Clone(d.log[len(d.log)-cached:])
 	return r
@@ -213,8 +233,11 @@ func (c *cluster) act(m *member, out Output) {
 	for _, f := range out.Fetches {
 		view := m.view()
 		var entries []Entry
-		if f.From > view.snap.Index {
-			to := min(f.To, view.last())
+		if f.From > view.snap.Index && !view.isFaulty(f.From) {
+			to := f.From
+			for to < min(f.To, view.last()) && !view.isFaulty(to+1) {
+				to++
+			}
 			entries = slices.Clone(view.log[f.From-view.snap.Index-1 : to-view.snap.Index])
 		}
 		m.core.Fetched(f, entries)
@@ -297,7 +320,7 @@ func (c *cluster) install(m *member, meta SnapshotMeta) {
 		return
 	}
 	m.writes, m.held = nil, nil
-	m.stable.snap, m.stable.log, m.stable.state = meta, nil, state
+	m.stable.snap, m.stable.log, m.stable.state, m.stable.faulty = meta, nil, state, nil
 	m.state = slices.Clone(state)
 	m.core.SnapshotInstalled(meta, true)
 }
@@ -324,6 +347,7 @@ func (c *cluster) compact(m *member, i Index) {
 	c.sync(m, len(m.writes))
 	m.stable.log = slices.Clone(m.stable.log[i-m.stable.snap.Index:])
 	m.stable.snap, m.stable.state = meta, slices.Clone(m.state[:i])
+	m.stable.keepFaulty(i+1, maxIndex)
 	m.core.Compacted(meta)
 	c.settle(m)
 }

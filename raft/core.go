@@ -39,10 +39,11 @@ type Core struct {
 	installing *installation
 	// repair is not nil while entries that the disk lost are being fetched from the leader.
 	repair *repair
-	// doubt is not 0 if an applied part of the log up to there is lost, which may have held a configuration: the one in force may be outdated, so
-	// that the member must not campaign with it, until a later one is committed.
-	doubt Index
-	reads readQueue
+	// relearning is not nil while the configuration in force may be an outdated one, because the disk lost applied entries. From sureFrom on
+	// the configurations at an index are known, even if not before.
+	relearning *relearning
+	sureFrom   Index
+	reads      readQueue
 
 	out   Output
 	dirty bool

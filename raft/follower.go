@@ -96,6 +96,14 @@ func (c *Core) onAppendRequest(m *AppendRequest) {
 		return
 	}
 	verified := m.PrevIndex + Index(len(m.Entries))
+	if c.relearning != nil {
+		if !c.relearnFrom(m, confs) {
+			return
+		}
+		if c.relearning == nil {
+			verified = max(verified, c.commit) // §5.4: what is committed here is the leader's too; it need not send all that follows.
+		}
+	}
 	if m.PrevIndex >= c.log.base {
 		term, ok := c.log.term(m.PrevIndex)
 		if !ok || term != m.PrevTerm {

@@ -39,6 +39,7 @@ type random struct {
 	change     func(*Config)
 	lives      uint64
 	wiped      MemberID
+	rotten     MemberID
 }
 
 func runRandom(t *testing.T, seed uint64) {
@@ -75,6 +76,7 @@ func runRandom(t *testing.T, seed uint64) {
 	for range steps {
 		r.step()
 		r.checkReads()
+		r.dropRot()
 	}
 	r.checkLogMatching()
 	r.mend()
@@ -138,17 +140,17 @@ func (r *random) step() {
 	case p < 970:
 		m.core.Campaign()
 		r.settle(m)
-	case p < 985:
+	case p < 984:
 		r.compact(m, m.core.AppliedIndex()-min(m.core.AppliedIndex(), Index(rng.IntN(4))))
-	case p < 987:
+	case p < 985:
 		m.core.StepDown("the test wants it")
 		r.settle(m)
-	case p < 990:
+	case p < 986:
 		m.core.Wake()
 		r.settle(m)
-	case p < 995:
+	case p < 988:
 		m.refused = !m.refused
-	default:
+	case p >= 988:
 		r.wipe()
 	}
 }
@@ -297,7 +299,7 @@ func (r *random) transfer() {
 	}
 }
 
-// wipe replaces the disk of one member, if the group knew the old one and can do without. Another one may follow once this one is back.
+// wipe replaces the disk of one member, or has it lose entries, if the group can do without. Another one may follow once this one is whole.
 func (r *random) wipe() {
 	l := r.leader()
 	if l == nil || l.core.mayChange() != nil || !r.whole(l) {
@@ -317,14 +319,58 @@ func (r *random) wipe() {
 	if !m.down {
 		r.crash(m)
 	}
+	if r.rng.IntN(2) == 0 {
+		r.rot(m)
+		return
+	}
 	r.wiped = m.id
 	m.stable, m.state = disk{}, nil
 	r.change(&m.cfg)
 	r.start(m, 0)
 }
 
-// whole tells whether the member whose disk was replaced, if there is one, is back as a voter.
+// rot loses some entries of a disk that is not in use.
+func (r *random) rot(m *member) {
+	if len(m.stable.log) == 0 {
+		return
+	}
+	r.rotten = m.id
+	for range 1 + r.rng.IntN(2) {
+		k := r.rng.IntN(len(m.stable.log))
+		to := min(k+1+r.rng.IntN(6), len(m.stable.log))
+		m.stable.faulty = append(m.stable.faulty, IndexRange{m.stable.snap.Index + 1 + Index(k), m.stable.snap.Index + Index(to)})
+		m.stable.log = slices.Clone(m.stable.log)
+		for ; k < to; k++ {
+			m.stable.log[k].Data, m.stable.log[k].Kind = []byte("rubbish"), EntryCommand
+		}
+	}
+}
+
+// dropRot compacts away applied entries that a disk lost, as soon as the member knows what it needs of them: at the next start it would have to
+// ask for them again.
+func (r *random) dropRot() {
+	if r.rotten == NoMember {
+		return
+	}
+	m := r.member(r.rotten)
+	if m.down || len(m.stable.faulty) == 0 {
+		return
+	}
+	for _, f := range m.stable.faulty {
+		if f.To <= m.core.AppliedIndex() {
+			r.compact(m, f.To)
+		}
+	}
+}
+
+// whole tells whether the member whose disk was replaced, if there is one, is back as a voter, and one that lost entries has them again.
 func (r *random) whole(l *member) bool {
+	if r.rotten != NoMember {
+		m := r.member(r.rotten)
+		if m.down || m.core.repair != nil || len(m.stable.faulty) > 0 {
+			return false
+		}
+	}
 	if r.wiped == NoMember {
 		return true
 	}

@@ -19,7 +19,7 @@ type repair struct {
 func (c *Core) restoreFaulty(r *Restored) {
 	if lost := r.lastFaultyApplied(c.commit); lost > 0 {
 		// The machine has these already, so nobody here needs them again: the log begins after them. But a configuration may have been among them.
-		c.doubt = lost
+		c.relearning = &relearning{next: r.lowestFaulty(), until: lost}
 		at := *c.configurationAt(lost)
 		for len(c.confs) > 0 && c.confs[0].Index <= lost {
 			c.confs = c.confs[1:]
@@ -56,4 +56,62 @@ func (c *Core) repaired() {
 // mayReplace tells whether a snapshot covers all that a repair is after.
 func (c *Core) mayReplace(meta *SnapshotMeta) bool {
 	return c.repair == nil || meta.Index >= c.repair.target || meta.Term > c.repair.term
+}
+
+// relearning is the way back to a configuration that the disk lost together with entries that were applied: the leader is asked for the
+// entries again, which are not written, but looked through. Until then the member does not campaign, because it might
+// count a majority of the wrong members, and makes no snapshot, which would spread the wrong ones.
+type relearning struct {
+	// next is the first entry that has to be looked at, until the last one.
+	next, until Index
+	// found is the latest configuration in what was looked at so far.
+	found *ConfigurationAt
+}
+
+// relearnFrom looks through a request for lost configurations. It returns false if the request begins too late, and asks for an earlier one.
+func (c *Core) relearnFrom(m *AppendRequest, confs []ConfigurationAt) bool {
+	r := c.relearning
+	if m.PrevIndex >= r.next {
+		c.following.reject = &AppendReply{Rejected: true, PrevIndex: m.PrevIndex, ConflictIndex: r.next, Round: m.Round}
+		c.event(Event{Kind: EventRejected, Peer: m.From, Index: r.next, Rule: "the disk lost entries that may have held the latest configuration"})
+		return false
+	}
+	last := m.PrevIndex + Index(len(m.Entries))
+	if last < r.next {
+		return true
+	}
+	for i := range confs {
+		if confs[i].Index >= r.next && confs[i].Index <= r.until {
+			r.found = &confs[i]
+		}
+	}
+	r.next = last + 1
+	if r.next > r.until {
+		c.relearned(r.found)
+	}
+	return true
+}
+
+// relearnFromSnapshot takes the configuration out of a snapshot that does not replace the log.
+func (c *Core) relearnFromSnapshot(meta *SnapshotMeta) {
+	if meta.Index < c.relearning.until {
+		return
+	}
+	if meta.ConfigurationIndex > c.relearning.until {
+		c.relearning, c.sureFrom = nil, meta.ConfigurationIndex // It is in the log here, after all that was lost.
+		return
+	}
+	c.relearned(&ConfigurationAt{Index: meta.ConfigurationIndex, Configuration: meta.Configuration.Clone()})
+}
+
+// relearned ends the search. Without a configuration in what was lost the one before it is still in force there.
+func (c *Core) relearned(found *ConfigurationAt) {
+	c.relearning = nil
+	if found == nil || found.Index <= c.confs[0].Index {
+		return
+	}
+	c.confs[0] = *found
+	if len(c.confs) == 1 {
+		c.configurationChanged("the leader sent the configuration that the disk had lost")
+	}
 }

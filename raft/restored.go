@@ -150,6 +150,15 @@ func (r *Restored) firstFaulty(applied Index) Index {
 	return lowest
 }
 
+// lowestFaulty returns the lowest faulty index there is.
+func (r *Restored) lowestFaulty() Index {
+	lowest := r.Faulty[0].From
+	for _, f := range r.Faulty {
+		lowest = min(lowest, f.From)
+	}
+	return lowest
+}
+
 // lastFaultyApplied returns the highest faulty index that the state machine already has, and 0 if there is none.
 func (r *Restored) lastFaultyApplied(applied Index) Index {
 	var highest Index

@@ -23,7 +23,7 @@ func (c *Core) Compacted(meta SnapshotMeta) {
 // because i is. False if i is not within [compacted prefix, commit index], or the disk lost what the configuration was.
 func (c *Core) SnapshotMetaAt(i Index) (SnapshotMeta, bool) {
 	term, ok := c.log.term(i)
-	if !ok || i > c.commit || c.doubt > 0 {
+	if !ok || i > c.commit || i < c.sureFrom || c.relearning != nil {
 		return SnapshotMeta{}, false
 	}
 	at := c.configurationAt(i)
@@ -46,6 +46,9 @@ func (c *Core) onInstallSnapshot(m *InstallSnapshot) {
 		return
 	}
 	term, ok := c.log.term(meta.Index)
+	if c.relearning != nil && (meta.Index <= c.commit || (ok && term == meta.Term)) {
+		c.relearnFromSnapshot(meta)
+	}
 	switch {
 	case meta.Index <= c.commit:
 		// The log is newer: a snapshot never takes back what is committed.
@@ -106,7 +109,7 @@ func (c *Core) SnapshotInstalled(meta SnapshotMeta, ok bool) {
 	c.log.reset(s.Index, s.Term)
 	c.disk.replaced(s.Index)
 	c.confs = []ConfigurationAt{{Index: s.ConfigurationIndex, Configuration: s.Configuration}}
-	c.repair, c.doubt = nil, 0
+	c.repair, c.relearning, c.sureFrom = nil, nil, 0
 	c.handed, c.applied = s.Index, s.Index
 	c.advanceCommit(s.Index, "figure 13: a snapshot stands for committed entries")
 	c.configurationChanged("figure 13: the snapshot's configuration is in force")

@@ -230,27 +230,131 @@ func TestAFaultyTailThatTheNewLeaderNeverHadIsGivenUp(t *testing.T) {
 	}
 }
 
-func TestFaultyEntriesThatAreAppliedAreNotNeededAgain(t *testing.T) {
-	a := restoredWithFaults(t, 6, IndexRange{2, 3})
-	if a.Status().Faulty || a.FirstIndex() != 4 || a.LastIndex() != 8 {
-		t.Fatalf("faulty %v, log %d-%d, want 4-8", a.Status().Faulty, a.FirstIndex(), a.LastIndex())
+func TestFaultyEntriesThatAreAppliedAreNotNeededAgainButTheirConfigurationsAre(t *testing.T) {
+	start := func(t *testing.T) *alone {
+		a := restoredWithFaults(t, 6, IndexRange{2, 3})
+		if a.Status().Faulty || a.FirstIndex() != 4 || a.LastIndex() != 8 {
+			t.Fatalf("faulty %v, log %d-%d, want 4-8", a.Status().Faulty, a.FirstIndex(), a.LastIndex())
+		}
+		// A configuration may have been among them, so it does not campaign, and makes no snapshot.
+		a.timeout()
+		a.take()
+		if _, ok := a.SnapshotMetaAt(6); ok || a.Role() != Follower {
+			t.Fatalf("%v", a.Role())
+		}
+		// But it votes: its log is good at its end.
+		a.pass(time.Second)
+		if reply := only[*VoteReply](t, a.receive(&VoteRequest{Header: head(3, 4), LastIndex: 8, LastTerm: 2})); !reply.Granted {
+			t.Fatal("it does not vote")
+		}
+		return a
 	}
-	// A configuration may have been among them, so it does not campaign, and makes no snapshot, before it knows a later one.
-	a.timeout()
-	a.take()
-	if _, ok := a.SnapshotMetaAt(6); ok || a.Role() != Follower {
-		t.Fatalf("%v", a.Role())
+	whole := func(t *testing.T, a *alone, members string, from Index) {
+		t.Helper()
+		if got := a.Configuration().String(); got != members {
+			t.Fatalf("members %s, want %s", got, members)
+		}
+		meta, ok := a.SnapshotMetaAt(from)
+		if !ok || meta.Configuration.String() != members {
+			t.Fatalf("snapshot at %d has %v, %v", from, meta, ok)
+		}
+		a.pass(time.Second)
+		a.take()
+		if a.Role() != PreCandidate {
+			t.Fatalf("%v, want a pre-candidate", a.Role())
+		}
+		if err := a.Check(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	list := entries(9, 4)
-	list[0].Kind, list[0].Data = EntryConfiguration, voters(1, 2).Encode(nil)
-	a.receive(&AppendRequest{Header: head(2, 4), PrevIndex: 8, PrevTerm: 2, Entries: list, Commit: 9, Round: 1})
-	if _, ok := a.SnapshotMetaAt(9); !ok {
-		t.Fatal("no snapshot although the configuration is known")
-	}
-	a.pass(time.Second)
-	a.take()
-	if a.Role() != PreCandidate {
-		t.Fatalf("%v, want a pre-candidate", a.Role())
+	t.Run("a configuration was lost", func(t *testing.T) {
+		a := start(t)
+		reply := only[*AppendReply](t, a.receive(&AppendRequest{Header: head(2, 4), PrevIndex: 8, PrevTerm: 2, Round: 1}))
+		if !reply.Rejected || reply.ConflictIndex != 2 {
+			t.Fatalf("answers %+v, want the entries from 2 on", reply)
+		}
+		list := entries(2, 1, 1)
+		list[0].Kind, list[0].Data = EntryConfiguration, voters(1, 2).Encode(nil)
+		reply = only[*AppendReply](t, a.receive(&AppendRequest{Header: head(2, 4), PrevIndex: 1, PrevTerm: 1, Entries: list, Round: 1}))
+		if reply.Rejected || reply.Match != 6 {
+			t.Fatalf("answers %+v, want all that is committed, 6", reply)
+		}
+		whole(t, a, "1 2", 3)
+	})
+	t.Run("none was lost", func(t *testing.T) {
+		a := start(t)
+		a.receive(&AppendRequest{Header: head(2, 4), PrevIndex: 0, Entries: entries(1, 1), Round: 1})
+		a.receive(&AppendRequest{Header: head(2, 4), PrevIndex: 1, PrevTerm: 1, Entries: entries(2, 1, 1, 2), Round: 1})
+		whole(t, a, "1 2 3", 3)
+	})
+	t.Run("the leader has them no more, and sends a snapshot", func(t *testing.T) {
+		a := start(t)
+		meta := SnapshotMeta{Index: 5, Term: 2, Configuration: voters(1, 2, 4), ConfigurationIndex: 3}
+		reply := only[*AppendReply](t, a.receive(&InstallSnapshot{Header: head(2, 4), Meta: meta}))
+		if reply.Match != 5 || a.LastIndex() != 8 {
+			t.Fatalf("answers %+v, last %d", reply, a.LastIndex())
+		}
+		whole(t, a, "1 2 4", 4)
+	})
+	t.Run("the snapshot's configuration came after what was lost", func(t *testing.T) {
+		r := Restored{
+			HardState: HardState{Term: 3}, Snapshot: SnapshotMeta{Configuration: voters(1, 2, 3)}, LastIndex: 8, Terms: []TermRun{{1, 1}},
+			Applied: 6, Faulty: []IndexRange{{2, 3}}, Configurations: []ConfigurationAt{{5, voters(1, 2)}},
+		}
+		core, err := New(Config{ID: 1}, r, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := &alone{t: t, Core: core, applied: make([]Entry, 6), entries: entries(1, 1, 1, 1, 1, 1, 1, 1, 1)}
+		meta := SnapshotMeta{Index: 7, Term: 1, Configuration: voters(1, 2), ConfigurationIndex: 5}
+		a.receive(&InstallSnapshot{Header: head(2, 3), Meta: meta})
+		if _, ok := a.SnapshotMetaAt(4); ok {
+			t.Fatal("the configuration at 4 is not known")
+		}
+		whole(t, a, "1 2", 5)
+	})
+}
+
+// A leader hears that a follower's disk lost entries that it had applied, in the term in which they were acknowledged, and in a later one.
+func TestAMemberThatLostAppliedEntriesLearnsItsConfigurationAgain(t *testing.T) {
+	for _, sameTerm := range []bool{true, false} {
+		c := newCluster(t, 4, func(cfg *Config) { cfg.MaxMessageBytes, cfg.MaxCachedBytes = 100, 100 })
+		l := c.elect(1)
+		c.change(l, Change{Remove: []MemberID{4}})
+		c.untilMembers("1 2 3")
+		for range 20 {
+			c.propose(l, "x")
+			c.deliverAll()
+		}
+		f := c.member(2)
+		f.machineDurable = true
+		c.crash(f)
+		if !sameTerm {
+			if err := l.core.TransferLeadership(3); err != nil {
+				t.Fatal(err)
+			}
+			c.settle(l)
+			c.until("n3 leads", func() bool { return c.leader() != nil && c.leader().id == 3 })
+		}
+		r := f.stable.restored(Index(len(f.state)), 0)
+		r.Configurations = nil
+		r.Faulty = []IndexRange{{From: 1, To: 7}}
+		core, err := New(f.cfg, r, c.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.core, f.down = core, false
+		f.stable.log = f.stable.log[7:]
+		f.stable.snap = SnapshotMeta{Index: 7, Term: 1}
+		if got := f.core.Configuration().String(); got != "1 2 3 4" {
+			t.Fatalf("members %s", got)
+		}
+		c.until("it knows", func() bool { return f.core.relearning == nil })
+		if got := f.core.Configuration().String(); got != "1 2 3" {
+			t.Fatalf("members %s", got)
+		}
+		i := c.propose(c.leader(), "y")
+		c.until("it goes on", func() bool { return len(f.state) >= int(i) })
 	}
 }
 

@@ -100,8 +100,5 @@ func (c *Core) address(to MemberID, m Message) {
 // advanceCommit moves the commit index.
 func (c *Core) advanceCommit(to Index, rule string) {
 	c.commit = to
-	if c.doubt > 0 && c.configurationAt(to).Index > c.doubt {
-		c.doubt = 0
-	}
 	c.event(Event{Kind: EventCommitted, Index: to, Rule: rule})
 }
