@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -173,6 +174,9 @@ func TestAMemberJoinsByWhatMemberAddPrints(t *testing.T) {
 
 	// Stopped and started again it goes on; with its directory lost it is refused.
 	p.stop()
+	if out := must(t, "status", "--endpoints", m1.client); !regexp.MustCompile("m2 .* down .* connection refused").MatchString(out) {
+		t.Errorf("with m2 down the status says:\n%s", out)
+	}
 	again := startBalsa(t, nil, join...)
 	again.line(0, readyLine)
 	again.stop()
@@ -202,6 +206,45 @@ func promote(t *testing.T, endpoint string) {
 		}
 	}
 	t.Fatal("the learner never catches up")
+}
+
+func TestARemovedMemberStopsAndSaysWhy(t *testing.T) {
+	m1, m2 := newServer(t, "m1"), newServer(t, "m2")
+	m1.start(t)
+	must(t, "member", "add", "m2", "--peer-urls", "http://"+m2.peer, "--learner", "--endpoints", m1.client)
+	p := startBalsa(t, nil, m2.flags("--initial-cluster-state=existing", fmt.Sprintf("--initial-cluster=m1=http://%s,m2=http://%s", m1.peer, m2.peer))...)
+	p.line(0, readyLine)
+	promote(t, m1.client)
+	must(t, "member", "remove", "m2", "--endpoints", m1.client)
+	if code := p.wait(); code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	p.line(0, "balsa: member m2", "was removed from cluster")
+	must(t, "put", "alone", "again", "--endpoints", m1.client)
+}
+
+func TestLimitsAreTheFlags(t *testing.T) {
+	s := newServer(t, "m1")
+	s.start(t, "--max-request-bytes", "1000", "--max-txn-ops", "2")
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"a large request":     {[]string{"put", "big", strings.Repeat("x", 2000)}, "request is too large"},
+		"many operations":     {[]string{"txn", "--then", "get a", "--then", "get b", "--then", "get c"}, "too many operations"},
+		"an empty key":        {[]string{"txn", "--then", "put '' x"}, "key is not provided"},
+		"the same key twice":  {[]string{"txn", "--then", "put a 1", "--then", "put a 2"}, "duplicate key"},
+		"a future revision":   {[]string{"get", "a", "--rev", "99"}, "future revision"},
+		"a future compaction": {[]string{"compact", "99"}, "future revision"},
+		"an unknown lease":    {[]string{"put", "a", "b", "--lease", "1"}, "lease not found"},
+		"an unknown member":   {[]string{"move-leader", "m9"}, "no member has the name"},
+	} {
+		_, stderr, code := balsa(t, append(c.args, "--endpoints", s.client)...)
+		if code == 0 || !strings.Contains(stderr, c.want) {
+			t.Errorf("%s: exit code %d, want %q: %s", name, code, c.want, stderr)
+		}
+	}
+	must(t, "put", "small", strings.Repeat("x", 500), "--endpoints", s.client)
 }
 
 func TestGarbageOnThePortsDoesNoHarm(t *testing.T) {

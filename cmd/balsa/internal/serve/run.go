@@ -153,7 +153,7 @@ func (m *member) watchConfiguration(ctx context.Context, removed chan<- struct{}
 		if err != nil {
 			return
 		}
-		if status.ConfigurationIndex <= status.Commit && !m.observe(status.Configuration) {
+		if status.ConfigurationIndex <= status.Commit && !m.observe(status.Configuration) || m.forgotten(ctx, &status) {
 			close(removed)
 			return
 		}
@@ -163,6 +163,27 @@ func (m *member) watchConfiguration(ctx context.Context, removed chan<- struct{}
 			return
 		}
 	}
+}
+
+// forgotten asks the others, while this member hears of no leader, whether it still belongs to them: who is removed is mostly not told,
+// since the others are done with it as soon as they have agreed.
+func (m *member) forgotten(ctx context.Context, status *balsa.Status) bool {
+	if status.Leader != raft.NoMember {
+		return false
+	}
+	var others []string
+	for _, other := range status.Configuration.Members {
+		if info, err := etcdapi.DecodeMeta(other.Meta); err == nil && other.ID != m.ids.member {
+			others = append(others, info.PeerURLs...)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	list, err := askAny(ctx, others, false) // not stale: the answer is that of a majority
+	if err != nil || list.ClusterID != hexID(m.ids.cluster) {
+		return false
+	}
+	return !slices.ContainsFunc(list.Members, func(other listedMember) bool { return other.ID == hexID(m.ids.member) })
 }
 
 // observe takes over what a committed configuration says of this member; false if it was in an earlier one and is not in this one. A member that
