@@ -45,6 +45,11 @@ type generation struct {
 func openGeneration(path string, o *Options, exists bool) (*generation, error) {
 	g := &generation{path: path, closed: make(chan struct{})}
 	g.users.Store(1)
+	if exists {
+		if err := checkManifest(path, o); err != nil {
+			return nil, err
+		}
+	}
 	cache := pebble.NewCache(o.CacheBytes)
 	defer cache.Unref()
 	options := o.pebble()
@@ -77,7 +82,7 @@ func (o *Options) pebble() *pebble.Options {
 		L0StopWritesThreshold:       64,
 		LBaseMaxBytes:               64 << 20,
 		MaxOpenFiles:                1024,
-		Logger:                      pebbleLogger{o.Logger},
+		Logger:                      pebbleLogger{o.Logger, o.Fatal},
 		CompactionConcurrencyRange:  func() (int, int) { return 1, max(1, runtime.GOMAXPROCS(0)/2) },
 	}
 	for i := range p.Levels {
@@ -208,7 +213,10 @@ func (g *generation) knownDurable() raft.Index {
 }
 
 // pebbleLogger passes Pebble's messages on.
-type pebbleLogger struct{ *slog.Logger }
+type pebbleLogger struct {
+	*slog.Logger
+	fatal func(error)
+}
 
 func (l pebbleLogger) Infof(format string, args ...any) {
 	l.Logger.Debug("the store's database says", "message", lazyText{format, args})
@@ -220,7 +228,11 @@ func (l pebbleLogger) Errorf(format string, args ...any) {
 
 // Fatalf is called when Pebble cannot go on, as when its list of files cannot be written. It has no way to return an error, and must not return.
 func (l pebbleLogger) Fatalf(format string, args ...any) {
-	panic("kv: the database cannot go on: " + fmt.Sprintf(format, args...))
+	err := fmt.Errorf("kv: the database cannot go on: "+format, args...)
+	if l.fatal != nil {
+		l.fatal(err)
+	}
+	panic(err)
 }
 
 // lazyText is formatted only if the message is logged.

@@ -27,6 +27,9 @@ type Options struct {
 	MemTableBytes int64
 	// FS is where the files are; nil: the operating system's file system.
 	FS vfs.FS
+	// Fatal is called, from any goroutine, when the database cannot go on: its files are damaged, or cannot be written. It has to end the
+	// process, and must not return. Nil: the goroutine panics.
+	Fatal func(error)
 	// ManualScrub leaves the removal of compacted history to calls of ScrubStep and WaitCompacted, for tests and simulations that want no goroutine
 	// of the store's own. Pebble has its own all the same.
 	ManualScrub bool

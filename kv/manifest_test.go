@@ -1,0 +1,103 @@
+package kv
+
+import (
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/balsa-raft/balsa/engine"
+)
+
+// stoppedStore is a store that was used twice, on a file system in memory, and the path of its list of files with the list's content.
+func stoppedStore(t *testing.T) (fs vfs.FS, manifest string, content []byte) {
+	t.Helper()
+	fs = vfs.NewMem()
+	for i, key := range []string{"a", "b"} {
+		s, err := Open("store", Options{FS: fs})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Apply([]engine.Entry{{Index: 1 + s.AppliedIndex(), Term: 1, Data: PutCommand(&pb.PutRequest{Key: []byte(key), Value: []byte("value")})}})
+		if got := s.Revision(); got != int64(i+2) {
+			t.Fatalf("revision %d", got)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	name, exists, err := openDirectory(fs, "store")
+	if err != nil || !exists {
+		t.Fatal(name, exists, err)
+	}
+	described, err := pebble.Peek(fs.PathJoin("store", name), fs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := fs.Open(described.ManifestFilename)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if content, err = io.ReadAll(f); err != nil {
+		t.Fatal(err)
+	}
+	return fs, described.ManifestFilename, content
+}
+
+func overwrite(t *testing.T, fs vfs.FS, name string, content []byte) {
+	t.Helper()
+	f, err := fs.Create(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestFlippedBitsInTheListOfFilesAreNoticed flips every bit of the list, one at a time: Pebble would take the damage for the end of the list.
+func TestFlippedBitsInTheListOfFilesAreNoticed(t *testing.T) {
+	fs, name, content := stoppedStore(t)
+	o := &Options{FS: fs}
+	o.setDefaults()
+	path := fs.PathDir(name)
+	if err := checkManifest(path, o); err != nil {
+		t.Fatalf("an undamaged list: %v", err)
+	}
+	for i := range content {
+		for bit := range 8 {
+			content[i] ^= 1 << bit
+			overwrite(t, fs, name, content)
+			content[i] ^= 1 << bit
+			if err := checkManifest(path, o); !errors.Is(err, ErrCorrupt) {
+				t.Errorf("byte %d, bit %d: %v", i, bit, err)
+			}
+		}
+	}
+}
+
+func TestAListOfFilesThatWasCutShortIsNotTakenForDamaged(t *testing.T) {
+	fs, name, content := stoppedStore(t)
+	o := &Options{FS: fs}
+	o.setDefaults()
+	for end := range content {
+		overwrite(t, fs, name, content[:end])
+		if err := checkManifest(fs.PathDir(name), o); err != nil {
+			t.Errorf("cut at %d of %d: %v", end, len(content), err)
+		}
+	}
+	// A file that grew before its last sectors were written.
+	long := append(append([]byte(nil), content...), make([]byte, 3*sector)...)
+	copy(long[len(content):], "\x11\x22\x33\x44\xff\x03\x01 a record of a kilobyte, of which")
+	overwrite(t, fs, name, long)
+	if err := checkManifest(fs.PathDir(name), o); err != nil {
+		t.Errorf("with its last sectors lost: %v", err)
+	}
+}
