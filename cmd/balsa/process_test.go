@@ -52,8 +52,6 @@ func startBalsa(t *testing.T, environment []string, args ...string) *process {
 			p.mu.Unlock()
 		}
 		r.Close()
-	}()
-	go func() {
 		_ = p.cmd.Wait() // the exit code is looked at where it matters
 		close(p.exited)
 	}()

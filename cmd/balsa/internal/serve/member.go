@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -70,7 +71,7 @@ func start(ctx context.Context, s *settings, logger *slog.Logger) (_ *member, er
 	if err = m.openHost(); err != nil {
 		return nil, err
 	}
-	if m.store, err = kv.Open(m.dir.join(kvDir), kv.Options{Logger: m.logger}); err != nil {
+	if m.store, err = kv.Open(m.dir.join(kvDir), kv.Options{Logger: m.logger, Fatal: m.fatal}); err != nil {
 		return nil, fmt.Errorf("opening the database in %s: %w", s.dataDir, err)
 	}
 	if err = m.startGroup(); err != nil {
@@ -144,6 +145,15 @@ func (m *member) introduce(ctx context.Context) (*identity, error) {
 		return nil, err
 	}
 	return known, known.write(m.dataDir)
+}
+
+// fatal ends the process when the database says, from one of its own goroutines, that it cannot go on.
+func (m *member) fatal(err error) {
+	m.logger.Error("the database cannot go on", "error", err)
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	fmt.Fprintf(os.Stderr, "balsa: %s\nIf the disk is sound, the file was damaged: replace the member. balsa member remove %s, empty %s, then balsa member add %s --peer-urls=%s\n",
+		line, hexID(m.ids.member), m.dataDir, m.Name, strings.Join(m.peerURLs, ","))
+	os.Exit(cli.ExitFailed)
 }
 
 // openHost opens the log and the peer port, and makes sure that this is the log the member voted with.
