@@ -149,6 +149,9 @@ func (p *plan) entries(g *group, entries []raft.Entry) (need int64, runs int, er
 		term = e.Term
 		need += frameSize(len(e.Data))
 	}
+	if uint64(first-p.base)+uint64(len(entries)) > maxRange {
+		return 0, 0, fmt.Errorf("more than %d entries in one log: compact it", int64(maxRange))
+	}
 	p.last, p.lastTerm = first+raft.Index(len(entries))-1, term
 	return need, runs, nil
 }

@@ -139,7 +139,7 @@ func (c *checkpoint) decode(group raft.GroupID, b []byte) error {
 }
 
 // maxRange bounds the entries of one group, so that a few bytes never ask for much memory.
-const maxRange = 1 << 34
+const maxRange = 1 << 31
 
 var (
 	errShort = errors.New("it ends too early")

@@ -72,14 +72,18 @@ func (g *group) faulty() []raft.IndexRange {
 	}
 	var ranges []raft.IndexRange
 	for i := g.pos.base + 1; i <= g.pos.last; i++ {
-		if !g.pos.get(i).hole() {
+		to := i
+		if j, missing := g.pos.missing(i); missing {
+			to = j
+		} else if !g.pos.get(i).hole() {
 			continue
 		}
 		if n := len(ranges); n > 0 && ranges[n-1].To == i-1 {
-			ranges[n-1].To = i
+			ranges[n-1].To = to
 		} else {
-			ranges = append(ranges, raft.IndexRange{From: i, To: i})
+			ranges = append(ranges, raft.IndexRange{From: i, To: to})
 		}
+		i = to
 	}
 	return ranges
 }
@@ -100,6 +104,12 @@ func (g *group) runs() []termCount {
 // release gives up the entries from i to j and what they occupy.
 func (l *Log) release(g *group, i, j raft.Index) {
 	for ; i <= j; i++ {
+		if to, missing := g.pos.missing(i); missing {
+			to = min(to, j)
+			g.holes -= int(to - i + 1)
+			i = to
+			continue
+		}
 		l.vacate(g, g.pos.get(i))
 	}
 }

@@ -54,6 +54,14 @@ func (p *positions) slot(i raft.Index) (*chunk, int) {
 	return c, int(uint64(i) % chunkEntries)
 }
 
+// missing tells whether entry i is in a missing chunk, and the last entry of that.
+func (p *positions) missing(i raft.Index) (last raft.Index, ok bool) {
+	if c, _ := p.slot(i); c != nil {
+		return 0, false
+	}
+	return min(i|(chunkEntries-1), p.last), true
+}
+
 // get returns the position of entry i; base < i <= last.
 func (p *positions) get(i raft.Index) position {
 	c, k := p.slot(i)

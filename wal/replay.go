@@ -55,12 +55,21 @@ func (r *recovery) segment(seg *segment, h *segmentHeader, proven int64) error {
 		off = next
 	}
 	if !last {
+		if off < proven {
+			r.lose(seg, off, proven)
+		}
 		return nil
+	}
+	if off > int64(len(m.bytes)) {
+		return fmt.Errorf("%w: it ends at %d, within what it begins with: put back an intact copy of the file, or %s", ErrCorrupt, len(m.bytes), replaceMember)
 	}
 	seg.end = off
 	r.log.flushed, r.log.synced = off, off
 	return r.cut(seg, m, off)
 }
+
+// maxMissing bounds what is made up for at the end of a truncated segment.
+const maxMissing = 64 << 20
 
 // load reads a segment into memory, as far as it matters. What is missing at its end reads as zeroes.
 func (r *recovery) load(seg *segment, proven int64) (*image, error) {
@@ -72,8 +81,8 @@ func (r *recovery) load(seg *segment, proven int64) (*image, error) {
 		}
 	}
 	n = max(n, seg.data)
-	if n > max(seg.filled, 0)+maxSegment/8 {
-		return nil, fmt.Errorf("%w: the file has %d bytes, %d are missing at its end", ErrCorrupt, seg.filled, n-seg.filled)
+	if n > seg.filled+maxMissing {
+		n = seg.filled // So much is missing that the rest is not worth the memory.
 	}
 	if int64(cap(r.buf)) < n {
 		r.buf = make([]byte, n)
@@ -362,6 +371,10 @@ func (l *Log) recount(old, g *group) {
 	}
 	held := uint64(0)
 	for i := max(old.pos.base+1, g.base.Index+1); i <= min(old.last(), g.last()); i++ {
+		if to, missing := g.pos.missing(i); missing {
+			i = to
+			continue
+		}
 		if at := g.pos.get(i); !at.hole() {
 			held++
 			g.bytes += uint64(at.frame())
