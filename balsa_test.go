@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/balsa-raft/balsa"
+	"github.com/balsa-raft/balsa/internal/freeport"
 )
 
 // journal is a machine that remembers every command it was given, so that a command applied twice shows.
@@ -74,9 +75,13 @@ type trio struct {
 func newTrio(t testing.TB, wrap func(balsa.StateMachine) balsa.StateMachine) *trio {
 	t.Helper()
 	c := &trio{t: t, wrap: wrap}
+	addresses, err := freeport.Addresses(len(c.hosts))
+	if err != nil {
+		t.Fatal(err)
+	}
 	var listeners [3]net.Listener
 	for i := range c.hosts {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := net.Listen("tcp", addresses[i]) // it has to be free again when the host is started anew
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +17,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+
+	"github.com/balsa-raft/balsa/internal/freeport"
 )
 
 // binary is the program under test, built once.
@@ -86,15 +87,14 @@ func (b *logBook) tail(n int) string {
 	return strings.Join(b.lines[max(0, len(b.lines)-n):], "\n")
 }
 
-// freePort finds a port that nobody uses now.
+// freePort finds an address that nobody else uses.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addresses, err := freeport.Addresses(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addresses[0]
 }
 
 func newNode(t *testing.T, name string) *node {

@@ -2,7 +2,6 @@ package etcdapi
 
 import (
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 
@@ -12,6 +11,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/balsa-raft/balsa/internal/freeport"
 	"github.com/balsa-raft/balsa/raft"
 )
 
@@ -148,12 +148,11 @@ func pair(t *testing.T) (leader, follower *API, followerClient *clientv3.Client)
 // refusing returns an address that nobody listens at.
 func refusing(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addresses, err := freeport.Addresses(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addresses[0]
 }
 
 func TestAFollowerPassesChangesOnToTheLeader(t *testing.T) {

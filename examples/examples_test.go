@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/balsa-raft/balsa/internal/freeport"
 )
 
 // build compiles an example.
@@ -26,14 +27,9 @@ func build(t *testing.T, name string) string {
 
 func addresses(t *testing.T, n int) []string {
 	t.Helper()
-	var list []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		list = append(list, l.Addr().String())
+	list, err := freeport.Addresses(n)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return list
 }

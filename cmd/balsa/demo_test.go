@@ -11,34 +11,18 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/balsa-raft/balsa/internal/freeport"
 )
 
 // freePorts finds a port that is free together with the two after it and those 100 above.
 func freePorts(t *testing.T) string {
 	t.Helper()
-	for range 100 {
-		_, text, _ := net.SplitHostPort(freeAddress(t))
-		port, err := strconv.Atoi(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if port < 65000 && allFree(port, port+1, port+2, port+100, port+101, port+102) {
-			return text
-		}
+	port, err := freeport.Run(0, 1, 2, 100, 101, 102)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no free ports")
-	return ""
-}
-
-func allFree(ports ...int) bool {
-	for _, port := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
-		if err != nil {
-			return false
-		}
-		l.Close()
-	}
-	return true
+	return strconv.Itoa(port)
 }
 
 var startedLine = regexp.MustCompile(`(m\d) started, process (\d+)`)
