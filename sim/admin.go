@@ -13,6 +13,7 @@ import (
 type admin struct {
 	world *World
 	group *group
+	rng   *stream
 	spare int // how many more hosts it may bring in
 	// Of the change that is on its way.
 	busy    bool
@@ -24,22 +25,22 @@ type admin struct {
 // begin plans the operator's work, as far as the regime has any.
 func (a *admin) begin() {
 	r := &a.world.regime
-	if r.changes > 0 {
-		a.every(r.changes, a.change)
+	if r.Changes > 0 {
+		a.every(r.Changes, a.world.stream("changes", uint64(a.group.id)), a.change)
 	}
-	if r.transfers > 0 {
-		a.every(r.transfers, a.transfer)
+	if r.Transfers > 0 {
+		a.every(r.Transfers, a.world.stream("transfers", uint64(a.group.id)), a.transfer)
 	}
 }
 
 // every does something again and again until the faults end.
-func (a *admin) every(mean time.Duration, do func()) {
-	a.world.after(mean/4+a.world.around(mean), func() {
+func (a *admin) every(mean time.Duration, times *stream, do func()) {
+	a.world.after(mean/4+times.around(mean), func() {
 		if a.world.healing {
 			return
 		}
 		do()
-		a.every(mean, do)
+		a.every(mean, times, do)
 	})
 }
 
@@ -49,7 +50,7 @@ func (a *admin) at() *member {
 	if len(up) == 0 {
 		return nil
 	}
-	m := up[a.world.rng.IntN(len(up))].members[a.group.id-1]
+	m := up[a.rng.IntN(len(up))].members[a.group.id-1]
 	if m.running == nil {
 		return nil
 	}
@@ -79,7 +80,7 @@ func (a *admin) change() {
 			}
 		})
 	})
-	a.world.after(a.world.regime.patience, func() {
+	a.world.after(a.world.regime.Patience, func() {
 		if !a.busy || a.number != number {
 			return
 		}
@@ -109,7 +110,6 @@ func (a *admin) hostCrashed(h *host) {
 
 // draw draws a change that makes sense, mostly.
 func (a *admin) draw(conf raft.Configuration) (raft.Change, string) {
-	w := a.world
 	var voters, learners []raft.Member
 	for _, m := range conf.Members {
 		if m.Learner {
@@ -118,21 +118,21 @@ func (a *admin) draw(conf raft.Configuration) (raft.Change, string) {
 			voters = append(voters, m)
 		}
 	}
-	someone := conf.Members[w.rng.IntN(len(conf.Members))]
-	switch kind := w.rng.IntN(10); {
+	someone := conf.Members[a.rng.IntN(len(conf.Members))]
+	switch kind := a.rng.IntN(10); {
 	case kind < 3:
 		if next, ok := a.newcomer(conf, kind == 0); ok {
-			next.AutoPromote = next.Learner && w.chance(2, 3)
+			next.AutoPromote = next.Learner && a.rng.chance(2, 3)
 			return raft.Change{Set: []raft.Member{next}}, fmt.Sprintf("add n%d, learner %v, promote %v", next.ID, next.Learner, next.AutoPromote)
 		}
 	case kind < 5 && len(learners) > 0:
-		m := learners[w.rng.IntN(len(learners))]
+		m := learners[a.rng.IntN(len(learners))]
 		m.Learner, m.AutoPromote = false, false
 		return raft.Change{Set: []raft.Member{m}}, fmt.Sprintf("promote n%d", m.ID)
 	case kind < 7 && len(voters) > 1:
 		return raft.Change{Remove: []raft.MemberID{someone.ID}}, fmt.Sprintf("remove n%d", someone.ID)
 	case kind < 8 && len(voters) > 2:
-		m := voters[w.rng.IntN(len(voters))]
+		m := voters[a.rng.IntN(len(voters))]
 		m.Learner = true
 		return raft.Change{Set: []raft.Member{m}}, fmt.Sprintf("demote n%d", m.ID)
 	case kind < 10:
@@ -154,9 +154,9 @@ func (a *admin) newcomer(conf raft.Configuration, voter bool) (raft.Member, bool
 	}
 	var h *host
 	switch {
-	case len(out) > 0 && (len(w.hosts) >= w.regime.members+a.spare || w.chance(1, 2)):
-		h = out[w.rng.IntN(len(out))]
-	case len(w.hosts) < w.regime.members+a.spare:
+	case len(out) > 0 && (len(w.hosts) >= w.regime.Members+a.spare || a.rng.chance(1, 2)):
+		h = out[a.rng.IntN(len(out))]
+	case len(w.hosts) < w.regime.Members+a.spare:
 		h = w.addHost(raft.MemberID(len(w.hosts)+1), false)
 		h.boot()
 	default:
@@ -172,7 +172,7 @@ func (a *admin) transfer() {
 	if m == nil || !known {
 		return
 	}
-	to := conf.Members[a.world.rng.IntN(len(conf.Members))].ID
+	to := conf.Members[a.rng.IntN(len(conf.Members))].ID
 	a.world.counts.injected("transfer")
 	a.tell("asks n%d to have n%d lead", m.host.id, to)
 	m.host.guard(func() {

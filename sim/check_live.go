@@ -106,8 +106,8 @@ func (p *proof) ask(m *member) {
 	}
 	p.asked[m] = true
 	w := p.world
-	c := &client{world: w, id: len(w.clients) + 1, group: m.group, busy: true, host: m.host, op: len(m.group.history), seq: 1}
-	w.clients = append(w.clients, c)
+	c := newClient(w, m.group)
+	c.busy, c.host, c.op, c.seq = true, m.host, len(m.group.history), 1
 	op := Operation{Group: m.group.id, Client: c.id, Host: m.host.id, ID: uint64(c.id)<<32 | 1, Call: w.now}
 	c.begin(op)
 	m.host.guard(func() { c.write(m, opWrite) })

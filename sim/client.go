@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/balsa-raft/balsa/engine"
@@ -17,6 +18,7 @@ type client struct {
 	world *World
 	id    int
 	group *group
+	rng   *stream
 	seq   uint64
 	// Of the operation that is on its way: its number in the history, where it was asked, and how to give up.
 	busy    bool
@@ -27,22 +29,31 @@ type client struct {
 	seen [registers]uint64
 }
 
+// newClient makes the next client, who does nothing yet.
+func newClient(w *World, g *group) *client {
+	c := &client{world: w, id: len(w.clients) + 1, group: g}
+	c.rng = w.stream("client", uint64(c.id))
+	w.clients = append(w.clients, c)
+	return c
+}
+
 // startWorkload makes the clients and the operators.
 func (w *World) startWorkload() {
 	for _, g := range w.groups {
-		for range w.regime.clients {
-			c := &client{world: w, id: len(w.clients) + 1, group: g}
-			w.clients = append(w.clients, c)
-			w.after(w.around(w.regime.think), c.next)
+		for range w.regime.Clients {
+			c := newClient(w, g)
+			if !slices.Contains(w.options.Without, c.id) {
+				w.after(c.rng.around(w.regime.Think), c.next)
+			}
 		}
-		a := &admin{world: w, group: g, spare: 3}
+		a := &admin{world: w, group: g, rng: w.stream("operator", uint64(g.id)), spare: 3}
 		w.admins = append(w.admins, a)
 		a.begin()
 	}
 }
 
 // quiet says that clients begin no more operations: the end is near.
-func (w *World) quiet() bool { return w.healing && w.now >= w.healed+w.regime.calm }
+func (w *World) quiet() bool { return w.healing && w.now >= w.healed+w.regime.Calm }
 
 // next begins an operation.
 func (c *client) next() {
@@ -52,21 +63,21 @@ func (c *client) next() {
 	}
 	up := w.running()
 	if len(up) == 0 {
-		w.after(w.around(50*time.Millisecond), c.next)
+		w.after(c.rng.around(50*time.Millisecond), c.next)
 		return
 	}
-	h := up[w.rng.IntN(len(up))]
-	register := w.rng.IntN(registers)
+	h := up[c.rng.IntN(len(up))]
+	register := c.rng.IntN(registers)
 	c.busy, c.host, c.pending, c.op = true, h, nil, len(c.group.history)
 	op := Operation{Group: c.group.id, Client: c.id, Host: h.id, Register: register, Call: w.now}
 	m := h.members[c.group.id-1]
 	if m.running == nil {
 		c.busy = false
-		w.after(w.around(50*time.Millisecond), c.next)
+		w.after(c.rng.around(50*time.Millisecond), c.next)
 		return
 	}
 	c.seq++
-	kind := pick(w.rng, opWrite, opWrite, opCompareAndSet, opRead, opRead)
+	kind := pick(c.rng, opWrite, opWrite, opCompareAndSet, opRead, opRead)
 	if kind == opRead {
 		op.Read = true
 		c.begin(op)
@@ -88,7 +99,7 @@ func (c *client) begin(op Operation) {
 	c.group.history = append(c.group.history, op)
 	number := c.op
 	c.tell("asks n%d: %s", op.Host, describeOperation(&op))
-	w.after(w.between(w.regime.patience/2, w.regime.patience), func() {
+	w.after(c.rng.between(w.regime.Patience/2, w.regime.Patience), func() {
 		if c.busy && c.op == number {
 			c.giveUp()
 		}
@@ -100,8 +111,8 @@ func (c *client) write(m *member, kind opKind) {
 	cmd := command{id: op.ID, kind: kind, register: uint8(op.Register), expect: op.Expect}
 	number := c.op
 	padding := 0
-	if c.world.regime.padding > 0 {
-		padding = c.world.rng.IntN(c.world.regime.padding + 1)
+	if c.world.regime.Padding > 0 {
+		padding = c.rng.IntN(c.world.regime.Padding + 1)
 	}
 	pending := m.running.ProposeAsync(cmd.encode(padding), func(r engine.Result, err error) {
 		if !c.busy || c.op != number {
@@ -156,7 +167,7 @@ func (c *client) end(complete func(*Operation), err error) {
 		}
 	}
 	c.tell("is answered: %s, %v", describeOperation(op), err)
-	c.world.after(c.world.around(c.world.regime.think), c.next)
+	c.world.after(c.rng.around(c.world.regime.Think), c.next)
 }
 
 // giveUp ends the client's patience. A process that is paused does not even hear of it.

@@ -34,7 +34,7 @@ func (d *disk) operation(what, name string) {
 func (d *disk) crash() {
 	d.crashIn = 0
 	d.guilty = false
-	if d.sectors.crash(d.host.world.rng) {
+	if d.sectors.crash(d.host.losses.Rand) {
 		d.host.world.counts.effective("unsynced loss")
 	}
 }

@@ -5,11 +5,11 @@ import "time"
 // messageFaults strike single messages. Drop, duplicate and reorder count every message; the others every burst.
 func messageFaults() []*fault {
 	burst := func(name string, set func(n *network, value int)) *fault {
-		return &fault{name: name, every: 600 * time.Millisecond, strike: func(w *World) bool {
-			value := pick(w.rng, 10, 50, 200, 500)
+		return &fault{name: name, every: 600 * time.Millisecond, strike: func(w *World, s *strike) bool {
+			value := pick(s, 10, 50, 200, 500)
 			w.say(noteFault, "%s: %d of 1000 messages", name, value)
 			set(w.network, value)
-			w.during(w.between(50*time.Millisecond, time.Second), func() { set(w.network, 0) })
+			w.during(s.between(50*time.Millisecond, time.Second), func() { set(w.network, 0) })
 			return false // Each message counts.
 		}}
 	}
@@ -17,11 +17,11 @@ func messageFaults() []*fault {
 		burst("drop", func(n *network, value int) { n.drop = value }),
 		burst("duplicate", func(n *network, value int) { n.duplicate = value }),
 		burst("reorder", func(n *network, value int) { n.reorder = value }),
-		{name: "delay", every: time.Second, strike: func(w *World) bool {
-			w.network.extra = pick(w.rng, 10*time.Millisecond, 50*time.Millisecond, 200*time.Millisecond)
+		{name: "delay", every: time.Second, strike: func(w *World, s *strike) bool {
+			w.network.extra = pick(s, 10*time.Millisecond, 50*time.Millisecond, 200*time.Millisecond)
 			w.say(noteFault, "delay: messages take %v longer", w.network.extra)
 			w.counts.effective("delay")
-			w.during(w.between(50*time.Millisecond, time.Second), func() { w.network.extra = 0 })
+			w.during(s.between(50*time.Millisecond, time.Second), func() { w.network.extra = 0 })
 			return true
 		}},
 		{name: "replay", every: 50 * time.Millisecond, strike: replay},
@@ -29,13 +29,13 @@ func messageFaults() []*fault {
 }
 
 // replay delivers a message again that was sent long ago, whoever runs there now.
-func replay(w *World) bool {
-	from, to := w.hosts[w.rng.IntN(len(w.hosts))], w.hosts[w.rng.IntN(len(w.hosts))]
+func replay(w *World, s *strike) bool {
+	from, to := s.host(w), s.host(w)
 	l := w.network.link(from, to)
 	if len(l.old) == 0 || len(l.cuts) > 0 || to.engine == nil {
 		return false
 	}
-	p := l.old[w.rng.IntN(len(l.old))]
+	p := l.old[s.IntN(len(l.old))]
 	w.say(noteFault, "replay: n%d hears n%d again: %s", to.id, from.id, describe(p.message))
 	w.counts.effective("replay")
 	to.plan(0, func() { w.network.deliver(p) })

@@ -8,31 +8,31 @@ import (
 // partitionFaults cut links. A cut has an effect when a message meets it; that is what counts, for every message.
 func partitionFaults() []*fault {
 	return []*fault{
-		{name: "split", every: 1500 * time.Millisecond, strike: func(w *World) bool {
-			side := w.rng.Uint64()
-			return w.partition("split", func(from, to *host) bool { return side>>from.id&1 != side>>to.id&1 })
+		{name: "split", every: 1500 * time.Millisecond, strike: func(w *World, s *strike) bool {
+			side := s.Uint64()
+			return w.partition(s, "split", func(from, to *host) bool { return side>>from.id&1 != side>>to.id&1 })
 		}},
-		{name: "isolate", every: 1500 * time.Millisecond, strike: func(w *World) bool {
-			h := w.victim(w.chance(1, 2))
-			return h != nil && w.partition("isolate", func(from, to *host) bool { return from == h || to == h })
+		{name: "isolate", every: 1500 * time.Millisecond, strike: func(w *World, s *strike) bool {
+			h := s.victim(w, s.chance(1, 2))
+			return h != nil && w.partition(s, "isolate", func(from, to *host) bool { return from == h || to == h })
 		}},
-		{name: "one-way", every: 1500 * time.Millisecond, strike: func(w *World) bool {
-			h := w.victim(w.chance(1, 2))
-			deaf := w.chance(1, 2)
-			return h != nil && w.partition("one-way", func(from, to *host) bool { return deaf && to == h || !deaf && from == h })
+		{name: "one-way", every: 1500 * time.Millisecond, strike: func(w *World, s *strike) bool {
+			h := s.victim(w, s.chance(1, 2))
+			deaf := s.chance(1, 2)
+			return h != nil && w.partition(s, "one-way", func(from, to *host) bool { return deaf && to == h || !deaf && from == h })
 		}},
-		{name: "ring", every: 2 * time.Second, strike: func(w *World) bool {
+		{name: "ring", every: 2 * time.Second, strike: func(w *World, s *strike) bool {
 			n := len(w.hosts)
-			return n > 3 && w.partition("ring", func(from, to *host) bool {
+			return n > 3 && w.partition(s, "ring", func(from, to *host) bool {
 				d := (int(from.id) - int(to.id) + n) % n
 				return d != 1 && d != n-1
 			})
 		}},
-		{name: "bridge", every: 2 * time.Second, strike: func(w *World) bool {
+		{name: "bridge", every: 2 * time.Second, strike: func(w *World, s *strike) bool {
 			// Two halves that see each other only through one host (partial connectivity: Cloudflare, November 2020).
-			bridge := w.hosts[w.rng.IntN(len(w.hosts))]
-			side := w.rng.Uint64()
-			return w.partition("bridge", func(from, to *host) bool {
+			bridge := s.host(w)
+			side := s.Uint64()
+			return w.partition(s, "bridge", func(from, to *host) bool {
 				return from != bridge && to != bridge && side>>from.id&1 != side>>to.id&1
 			})
 		}},
@@ -41,7 +41,7 @@ func partitionFaults() []*fault {
 }
 
 // partition cuts the links that are apart, for a while.
-func (w *World) partition(name string, apart func(from, to *host) bool) bool {
+func (w *World) partition(s *strike, name string, apart func(from, to *host) bool) bool {
 	var cuts [][2]*host
 	var told strings.Builder
 	for _, from := range w.hosts {
@@ -59,7 +59,7 @@ func (w *World) partition(name string, apart func(from, to *host) bool) bool {
 	for _, c := range cuts {
 		w.network.cut(name, c[0], c[1])
 	}
-	w.during(w.between(50*time.Millisecond, 2*time.Second), func() {
+	w.during(s.between(50*time.Millisecond, 2*time.Second), func() {
 		w.say(noteFault, "%s ends", name)
 		for _, c := range cuts {
 			w.network.mend(name, c[0], c[1])
@@ -69,16 +69,16 @@ func (w *World) partition(name string, apart func(from, to *host) bool) bool {
 }
 
 // flap cuts and mends one link, in both directions, many times.
-func flap(w *World) bool {
+func flap(w *World, s *strike) bool {
 	if len(w.hosts) < 2 {
 		return false
 	}
-	a, b := w.hosts[w.rng.IntN(len(w.hosts))], w.hosts[w.rng.IntN(len(w.hosts))]
+	a, b := s.host(w), s.host(w)
 	if a == b {
 		return false
 	}
 	w.say(noteFault, "flap: n%d-n%d", a.id, b.id)
-	left := 4 + w.rng.IntN(20)
+	left := 4 + s.IntN(20)
 	var turn func(cut bool)
 	turn = func(cut bool) {
 		if cut {
@@ -89,7 +89,7 @@ func flap(w *World) bool {
 			w.network.mend("flap", b, a)
 		}
 		if left--; left > 0 || cut {
-			w.during(w.around(40*time.Millisecond), func() { turn(!cut) })
+			w.during(s.around(40*time.Millisecond), func() { turn(!cut) })
 		}
 	}
 	turn(true)

@@ -5,23 +5,23 @@ import "time"
 // processFaults end and stop processes. What a crash loses is the disk's to say.
 func processFaults() []*fault {
 	return []*fault{
-		{name: "crash", every: time.Second, strike: func(w *World) bool {
-			h := w.victim(w.chance(1, 2))
+		{name: "crash", every: time.Second, strike: func(w *World, s *strike) bool {
+			h := s.victim(w, s.chance(1, 2))
 			if h == nil {
 				return false
 			}
 			w.crashed("crash", h)
 			return true
 		}},
-		{name: "crash in I/O", every: 500 * time.Millisecond, strike: func(w *World) bool {
-			h := w.victim(w.chance(1, 3))
+		{name: "crash in I/O", every: 500 * time.Millisecond, strike: func(w *World, s *strike) bool {
+			h := s.victim(w, s.chance(1, 3))
 			if h == nil {
 				return false
 			}
-			h.disk.crashIn = 1 + w.rng.IntN(12)
+			h.disk.crashIn = 1 + s.IntN(12)
 			return true
 		}},
-		{name: "power loss", every: 4 * time.Second, strike: func(w *World) bool {
+		{name: "power loss", every: 4 * time.Second, strike: func(w *World, s *strike) bool {
 			w.say(noteFault, "power loss: all processes end")
 			for _, h := range w.hosts {
 				if h.engine != nil {
@@ -30,12 +30,12 @@ func processFaults() []*fault {
 			}
 			return true
 		}},
-		{name: "pause", every: 700 * time.Millisecond, strike: func(w *World) bool {
-			h := w.victim(w.chance(1, 2))
+		{name: "pause", every: 700 * time.Millisecond, strike: func(w *World, s *strike) bool {
+			h := s.victim(w, s.chance(1, 2))
 			if h == nil {
 				return false
 			}
-			h.pause(pick(w.rng, w.between(time.Millisecond, 100*time.Millisecond), w.between(100*time.Millisecond, 3*time.Second)))
+			h.pause(pick(s, s.between(time.Millisecond, 100*time.Millisecond), s.between(100*time.Millisecond, 3*time.Second)))
 			return true
 		}},
 	}

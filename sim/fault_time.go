@@ -6,12 +6,12 @@ import "time"
 // the drift that their bound allows is fair.
 func timeFaults() []*fault {
 	return []*fault{
-		{name: "drift", every: time.Second, strike: func(w *World) bool {
-			h := w.hosts[w.rng.IntN(len(w.hosts))]
+		{name: "drift", every: time.Second, strike: func(w *World, s *strike) bool {
+			h := s.host(w)
 			was := h.clock.local(w.now)
-			h.clock.rate = 1 + (w.rng.Float64()-0.5)/12.5 // up to 4% either way
-			if !w.regime.core.LeaseReads {
-				h.clock.rate = 0.5 + 1.5*w.rng.Float64()
+			h.clock.rate = 1 + (s.Float64()-0.5)/12.5 // up to 4% either way
+			if !w.regime.Core.LeaseReads {
+				h.clock.rate = 0.5 + 1.5*s.Float64()
 			}
 			h.clock.offset += was - h.clock.local(w.now)
 			h.note(noteFault, "drift: its clock runs at %.3f", h.clock.rate)
@@ -24,12 +24,12 @@ func timeFaults() []*fault {
 				h.clock.offset += was - h.clock.local(w.now)
 			}
 		}},
-		{name: "clock leap", every: time.Second, strike: func(w *World) bool {
-			h := w.hosts[w.rng.IntN(len(w.hosts))]
-			if w.regime.core.LeaseReads {
+		{name: "clock leap", every: time.Second, strike: func(w *World, s *strike) bool {
+			h := s.host(w)
+			if w.regime.Core.LeaseReads {
 				return false
 			}
-			leap := pick(w.rng, 10*time.Millisecond, 200*time.Millisecond, time.Minute)
+			leap := pick(s, 10*time.Millisecond, 200*time.Millisecond, time.Minute)
 			h.clock.offset += leap
 			h.note(noteFault, "clock leap: its clock goes ahead by %v", leap)
 			w.counts.effective("clock leap")

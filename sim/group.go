@@ -44,7 +44,7 @@ func newGroup(w *World, id raft.GroupID) *group {
 // bootstrap is the configuration the group is founded with.
 func (g *group) bootstrap() raft.Configuration {
 	var c raft.Configuration
-	for i := range g.world.regime.members {
+	for i := range g.world.regime.Members {
 		c.Members = append(c.Members, raft.Member{ID: raft.MemberID(i + 1), Address: g.world.hosts[i].address})
 	}
 	return c

@@ -20,6 +20,8 @@ type host struct {
 	disk    *disk
 	clock   clock
 	members []*member // one of each group
+	// timing is how long stages wait, syncs how long fsyncs take, restarts when a process starts again, losses what a crash takes from the disk.
+	timing, syncs, restarts, losses *stream
 
 	// life numbers the processes: what was planned for an earlier one does not happen.
 	life   uint64
@@ -40,6 +42,8 @@ type host struct {
 func (w *World) addHost(id raft.MemberID, founder bool) *host {
 	h := &host{world: w, id: id, address: fmt.Sprintf("n%d", id), founder: founder, clock: clock{rate: 1}, slow: 1}
 	h.disk = newDisk(h)
+	h.timing, h.syncs = w.stream("stages", uint64(id)), w.stream("fsyncs", uint64(id))
+	h.restarts, h.losses = w.stream("restarts", uint64(id)), w.stream("losses", uint64(id))
 	for _, g := range w.groups {
 		h.members = append(h.members, newMember(g, h))
 	}
@@ -63,7 +67,7 @@ func (h *host) boot() {
 	h.note(noteBoot, "process %d starts", h.life)
 	h.guard(func() {
 		log, err := wal.Open(wal.Options{
-			FS: h.disk, Dir: "wal", SegmentBytes: w.regime.segment, Incarnation: w.seed<<16 | uint64(h.id),
+			FS: h.disk, Dir: "wal", SegmentBytes: w.regime.Segment, Incarnation: w.seed<<16 | uint64(h.id),
 		})
 		if err != nil {
 			h.refused("open the log", err)
@@ -71,8 +75,8 @@ func (h *host) boot() {
 		}
 		o := engine.Options{
 			Log: log, FS: h.disk, SnapshotDir: "snap", Network: sender{h}, Address: h.address, Epoch: h.life,
-			Seed: w.rng.Uint64(), Raft: w.regime.core, CompactBytes: w.regime.compactBytes, CompactEntries: w.regime.compactEntries,
-			KeepEntries: w.regime.keepEntries, Check: true, Observe: h.observe,
+			Seed: w.stream("engine", uint64(h.id), h.life).Uint64(), Raft: w.regime.Core, CompactBytes: w.regime.CompactBytes, CompactEntries: w.regime.CompactEntries,
+			KeepEntries: w.regime.KeepEntries, Check: true, Observe: h.observe,
 		}
 		e, err := engine.NewHost(o, h.notify)
 		if err != nil {
@@ -104,9 +108,9 @@ func (h *host) notify(stage engine.Stage, _ int) {
 		return
 	}
 	h.planned[stage] = true
-	delay := w.around(w.regime.hop)
+	delay := h.timing.around(w.regime.Hop)
 	if stage == engine.StageApply {
-		delay = w.around(w.regime.apply)
+		delay = h.timing.around(w.regime.Apply)
 	}
 	h.plan(delay, func() { h.run(stage) })
 }
@@ -175,7 +179,7 @@ func (h *host) beginSync() {
 		return
 	}
 	h.syncing = true
-	took := h.world.around(h.world.regime.disk) * time.Duration(h.slow)
+	took := h.syncs.around(h.world.regime.Disk) * time.Duration(h.slow)
 	h.plan(took, func() {
 		h.world.story.add(&note{at: h.world.now, kind: noteSync, host: h.id, text: "sync"})
 		h.engine.EndSync()
@@ -239,10 +243,10 @@ func (h *host) crash(why string) {
 		a.hostCrashed(h)
 	}
 	if h.world.healing {
-		h.restart(h.world.between(time.Millisecond, 100*time.Millisecond))
+		h.restart(h.restarts.between(time.Millisecond, 100*time.Millisecond))
 		return
 	}
-	h.restart(h.world.between(time.Millisecond, 2*time.Second))
+	h.restart(h.restarts.between(time.Millisecond, 2*time.Second))
 }
 
 // restart boots the process after a while, unless somebody did before.
@@ -290,6 +294,6 @@ func (h *host) heal() {
 	h.disk.heal()
 	h.resume()
 	if h.engine == nil {
-		h.restart(h.world.between(time.Millisecond, 50*time.Millisecond))
+		h.restart(h.restarts.between(time.Millisecond, 50*time.Millisecond))
 	}
 }

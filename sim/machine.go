@@ -160,7 +160,7 @@ func (m *durableMachine) Flush() error {
 // Apply implements engine.DurableStateMachine. Now and then the database flushes by itself.
 func (m *durableMachine) Apply(entries []engine.Entry) []engine.Result {
 	results := m.machine.Apply(entries)
-	if m.member.world.chance(1, 64) {
+	if m.member.flushes.chance(1, 64) {
 		*m.image = m.state
 	}
 	return results
@@ -171,7 +171,7 @@ func (m *durableMachine) Restore(r io.Reader) error {
 	if err := m.machine.Restore(r); err != nil {
 		return err
 	}
-	if m.member.world.chance(1, 2) {
+	if m.member.flushes.chance(1, 2) {
 		*m.image = m.state
 	}
 	return nil

@@ -48,7 +48,8 @@ type member struct {
 
 	running *engine.Group // nil while there is no process
 	machine *machine
-	image   state // what a machine that keeps its state itself has on stable storage
+	flushes *stream // when such a machine saves it
+	image   state   // what a machine that keeps its state itself has on stable storage
 
 	events []raft.Event // since the last look
 	log    shadow
@@ -59,7 +60,7 @@ type member struct {
 }
 
 func newMember(g *group, h *host) *member {
-	m := &member{world: g.world, group: g, host: h}
+	m := &member{world: g.world, group: g, host: h, flushes: g.world.stream("flushes", uint64(g.id), uint64(h.id))}
 	g.members = append(g.members, m)
 	return m
 }
@@ -74,11 +75,11 @@ func (m *member) start(e *engine.Host, log *wal.Log) error {
 	if m.host.founder {
 		o.Bootstrap = m.group.bootstrap()
 	}
-	if regime.durable {
-		durable := &durableMachine{machine: machine{state: m.image, member: m, ballast: regime.ballast}, image: &m.image}
+	if regime.Durable {
+		durable := &durableMachine{machine: machine{state: m.image, member: m, ballast: regime.Ballast}, image: &m.image}
 		m.machine, o.Machine = &durable.machine, durable
 	} else {
-		m.machine = &machine{member: m, ballast: regime.ballast}
+		m.machine = &machine{member: m, ballast: regime.Ballast}
 		o.Machine = m.machine
 	}
 	m.events = m.events[:0]

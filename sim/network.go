@@ -22,7 +22,9 @@ type link struct {
 	cuts []string // the faults that cut it: while there is any, nothing gets through
 	last time.Duration
 	old  []*parcel // some of what was sent, for replay
-	told bool      // the sender knows that the connection broke; it is told once, until something gets through again
+	// delay is how long messages take, harm what the network does to them, memory what is kept for replay, breaks how soon the ends notice.
+	delay, harm, memory, breaks *stream
+	told                        bool // the sender knows that the connection broke; it is told once, until something gets through again
 }
 
 // parcel is a message on its way.
@@ -40,13 +42,14 @@ func newNetwork(w *World) *network { return &network{world: w} }
 
 // grow makes room for n hosts.
 func (n *network) grow(hosts int) {
-	for i := range n.links {
-		for len(n.links[i]) < hosts {
-			n.links[i] = append(n.links[i], link{})
-		}
-	}
 	for len(n.links) < hosts {
-		n.links = append(n.links, make([]link, hosts))
+		n.links = append(n.links, nil)
+	}
+	for i := range n.links {
+		for j := len(n.links[i]); j < hosts; j++ {
+			of := func(name string) *stream { return n.world.stream(name, uint64(i+1), uint64(j+1)) }
+			n.links[i] = append(n.links[i], link{delay: of("delay"), harm: of("harm"), memory: of("memory"), breaks: of("breaks")})
+		}
 	}
 }
 
@@ -84,16 +87,16 @@ func (n *network) send(from *host, e *engine.Envelope) {
 	l := n.link(from, to)
 	if len(l.old) < memory {
 		l.old = append(l.old, p)
-	} else if w.chance(1, 16) {
-		l.old[w.rng.IntN(memory)] = p
+	} else if l.memory.chance(1, 16) {
+		l.old[l.memory.IntN(memory)] = p
 	}
-	if n.drop > 0 && w.chance(n.drop, 1000) {
+	if n.drop > 0 && l.harm.chance(n.drop, 1000) {
 		w.counts.injected("drop")
 		n.lose(p, "drop", "dropped")
 		return
 	}
 	n.post(p)
-	if n.duplicate > 0 && w.chance(n.duplicate, 1000) {
+	if n.duplicate > 0 && l.harm.chance(n.duplicate, 1000) {
 		w.counts.injected("duplicate")
 		w.counts.effective("duplicate")
 		n.post(p)
@@ -104,10 +107,10 @@ func (n *network) send(from *host, e *engine.Envelope) {
 func (n *network) post(p *parcel) {
 	w := n.world
 	l := n.link(p.from, p.to)
-	at := w.now + w.regime.delay/2 + w.around(w.regime.delay/2+n.extra)
-	if n.reorder > 0 && w.chance(n.reorder, 1000) {
+	at := w.now + w.regime.Delay/2 + l.delay.around(w.regime.Delay/2+n.extra)
+	if n.reorder > 0 && l.harm.chance(n.reorder, 1000) {
 		w.counts.injected("reorder")
-		at += w.around(4 * w.regime.delay)
+		at += l.harm.around(4 * w.regime.Delay)
 		if at < l.last {
 			w.counts.effective("reorder")
 		}
@@ -162,7 +165,7 @@ func (n *network) lose(p *parcel, fault, why string) {
 // breakLink tells the sender that its connection broke; not always, since it may take long to notice.
 func (n *network) breakLink(from, to *host) {
 	l := n.link(from, to)
-	if l.told || n.world.chance(1, 3) {
+	if l.told || l.breaks.chance(1, 3) {
 		return
 	}
 	l.told = true
@@ -172,14 +175,14 @@ func (n *network) breakLink(from, to *host) {
 // tell tells a host that its connection to another broke.
 func (n *network) tell(h, lost *host) {
 	if h.engine != nil {
-		h.plan(n.world.around(5*time.Millisecond), func() { h.engine.Disconnected(lost.address) })
+		h.plan(n.link(h, lost).breaks.around(5*time.Millisecond), func() { h.engine.Disconnected(lost.address) })
 	}
 }
 
 // disconnect breaks the connections of a host whose process ended: most of its peers notice at once.
 func (n *network) disconnect(h *host) {
 	for _, other := range n.world.hosts {
-		if other != h && n.world.chance(3, 4) {
+		if other != h && n.link(other, h).breaks.chance(3, 4) {
 			n.tell(other, h)
 		}
 	}

@@ -2,89 +2,105 @@ package sim
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"time"
 
 	"github.com/balsa-raft/balsa/raft"
 )
 
-// regime is what a seed draws for its whole run: how large the deployment is, how fast its parts are, which limits it has, which faults it
-// meets. That not every run has everything is on purpose: what is always there hides what happens only without it.
-type regime struct {
-	members, groups int
-	duration        time.Duration // of the phase with faults
-	calm            time.Duration // between the end of the faults and the proof of liveness
+// Regime is what a seed draws for its whole run: how large the deployment is, how fast its parts are, which limits it has, which faults it
+// meets. That not every run has everything is on purpose: what is always there hides what happens only without it. Draw makes one; whoever wants
+// a run that no seed draws changes one and hands it in as Options.Regime.
+type Regime struct {
+	Members  int           `json:"members"`
+	Groups   int           `json:"groups"`
+	Duration time.Duration `json:"duration_ns"` // of the phase with faults
+	Calm     time.Duration `json:"calm_ns"`     // between the end of the faults and the proof of liveness
 
-	delay     time.Duration // mean one-way delay of a message
-	hop       time.Duration // mean time until a stage runs that has work
-	disk      time.Duration // mean time of an fsync
-	apply     time.Duration // mean time until a batch is applied
-	clients   int
-	think     time.Duration // mean time a client waits between two operations
-	patience  time.Duration // how long a client waits for an answer
-	padding   int           // largest ballast of a command, in bytes
-	ballast   int           // bytes of ballast in a snapshot
-	durable   bool          // the machines keep their state themselves
-	changes   time.Duration // mean time between two changes of a configuration; 0 for none
-	transfers time.Duration // mean time between two transfers of leadership; 0 for none
+	Delay     time.Duration `json:"delay_ns"`     // mean one-way delay of a message
+	Hop       time.Duration `json:"hop_ns"`       // mean time until a stage runs that has work
+	Disk      time.Duration `json:"disk_ns"`      // mean time of an fsync
+	Apply     time.Duration `json:"apply_ns"`     // mean time until a batch is applied
+	Clients   int           `json:"clients"`      // of each group
+	Think     time.Duration `json:"think_ns"`     // mean time a client waits between two operations
+	Patience  time.Duration `json:"patience_ns"`  // how long a client waits for an answer
+	Padding   int           `json:"padding"`      // largest ballast of a command, in bytes
+	Ballast   int           `json:"ballast"`      // bytes of ballast in a snapshot
+	Durable   bool          `json:"durable"`      // the machines keep their state themselves
+	Changes   time.Duration `json:"changes_ns"`   // mean time between two changes of a configuration; 0 for none
+	Transfers time.Duration `json:"transfers_ns"` // mean time between two transfers of leadership; 0 for none
 
-	core                                      raft.Config
-	compactBytes, compactEntries, keepEntries uint64
-	segment                                   int64
-	faults                                    []string
+	Core           raft.Config `json:"core"`
+	CompactBytes   uint64      `json:"compact_bytes"`
+	CompactEntries uint64      `json:"compact_entries"`
+	KeepEntries    uint64      `json:"keep_entries"`
+	Segment        int64       `json:"segment_bytes"`
+
+	Faults []FaultRate `json:"faults"`
 }
 
-// drawRegime draws what the options leave open.
-func drawRegime(rng *rand.Rand, o *Options) regime {
-	r := regime{
-		members: o.Members, groups: o.Groups, duration: o.Duration, calm: 500 * time.Millisecond,
-		delay:    pick(rng, 200*time.Microsecond, time.Millisecond, time.Millisecond, 8*time.Millisecond),
-		hop:      pick(rng, 5*time.Microsecond, 50*time.Microsecond, 500*time.Microsecond),
-		disk:     pick(rng, 100*time.Microsecond, time.Millisecond, time.Millisecond, 8*time.Millisecond),
-		apply:    pick(rng, 20*time.Microsecond, time.Millisecond, 20*time.Millisecond),
-		clients:  2 + rng.IntN(6),
-		think:    pick(rng, 2*time.Millisecond, 20*time.Millisecond, 100*time.Millisecond),
-		patience: pick(rng, 300*time.Millisecond, time.Second, 4*time.Second),
-		padding:  pick(rng, 0, 64, 2000),
-		durable:  rng.IntN(3) == 0,
-		segment:  pick[int64](rng, 16<<10, 64<<10),
+// FaultRate is a fault that strikes in a run, and the mean time between two of its strikes.
+type FaultRate struct {
+	Name  string        `json:"name"`
+	Every time.Duration `json:"every_ns"`
+}
+
+// Draw draws what the options leave open. Each option has a stream of its own: fixing one changes none of the others.
+func Draw(seed uint64, o Options) Regime {
+	if o.Regime != nil {
+		return *o.Regime
 	}
-	if r.members == 0 {
-		r.members = pick(rng, 1, 3, 3, 3, 4, 5, 5, 7)
+	of := func(name string) *stream { return newStream(seed, "regime "+name) }
+	r := Regime{
+		Members: o.Members, Groups: o.Groups, Duration: o.Duration, Clients: o.Clients, Calm: 500 * time.Millisecond,
+		Delay:    pick(of("delay"), 200*time.Microsecond, time.Millisecond, time.Millisecond, 8*time.Millisecond),
+		Hop:      pick(of("hop"), 5*time.Microsecond, 50*time.Microsecond, 500*time.Microsecond),
+		Disk:     pick(of("disk"), 100*time.Microsecond, time.Millisecond, time.Millisecond, 8*time.Millisecond),
+		Apply:    pick(of("apply"), 20*time.Microsecond, time.Millisecond, 20*time.Millisecond),
+		Think:    pick(of("think"), 2*time.Millisecond, 20*time.Millisecond, 100*time.Millisecond),
+		Patience: pick(of("patience"), 300*time.Millisecond, time.Second, 4*time.Second),
+		Padding:  pick(of("padding"), 0, 64, 2000),
+		Durable:  of("durable").chance(1, 3),
+		Segment:  pick[int64](of("segment"), 16<<10, 64<<10),
 	}
-	if r.groups == 0 {
-		r.groups = pick(rng, 1, 1, 1, 2)
+	if r.Members == 0 {
+		r.Members = pick(of("members"), 1, 3, 3, 3, 4, 5, 5, 7)
 	}
-	if r.duration == 0 {
-		r.duration = between(rng, 2*time.Second, 8*time.Second)
+	if r.Groups == 0 {
+		r.Groups = pick(of("groups"), 1, 1, 1, 2)
 	}
-	if rng.IntN(8) == 0 {
-		r.ballast = 300<<10 + rng.IntN(400<<10)
+	if r.Duration == 0 {
+		r.Duration = of("duration").between(2*time.Second, 8*time.Second)
 	}
-	if rng.IntN(2) == 0 {
-		r.changes = pick(rng, 200*time.Millisecond, time.Second)
+	if r.Clients == 0 {
+		r.Clients = 2 + of("clients").IntN(6)
 	}
-	if rng.IntN(2) == 0 {
-		r.transfers = pick(rng, 300*time.Millisecond, 2*time.Second)
+	if ballast := of("ballast"); ballast.chance(1, 8) {
+		r.Ballast = 300<<10 + ballast.IntN(400<<10)
 	}
-	r.drawLimits(rng)
-	r.faults = drawFaults(rng, o)
+	if changes := of("changes"); changes.chance(1, 2) {
+		r.Changes = pick(changes, 200*time.Millisecond, time.Second)
+	}
+	if transfers := of("transfers"); transfers.chance(1, 2) {
+		r.Transfers = pick(transfers, 300*time.Millisecond, 2*time.Second)
+	}
+	r.drawLimits(of)
+	r.Faults = drawFaults(seed, o)
 	return r
 }
 
 // drawLimits draws the options of the engine and the core, small ones among them, so that every limit is met.
-func (r *regime) drawLimits(rng *rand.Rand) {
-	r.compactBytes = pick[uint64](rng, 2<<10, 16<<10, 256<<10)
-	r.compactEntries = pick[uint64](rng, 0, 0, 20)
-	r.keepEntries = pick[uint64](rng, 1, 10, 200)
-	c := &r.core
-	c.MaxMessageBytes = pick[uint64](rng, 100, 4<<10, 1<<20)
-	c.MaxInflightMessages = pick(rng, 1, 4, 256)
-	c.MaxInflightBytes = pick(rng, c.MaxMessageBytes, 16<<20)
-	c.MaxUncommittedBytes = pick[uint64](rng, 2<<10, 64<<20)
-	c.MaxCachedBytes = pick[uint64](rng, 1, 4<<10, 8<<20)
-	switch rng.IntN(10) {
+func (r *Regime) drawLimits(of func(name string) *stream) {
+	r.CompactBytes = pick[uint64](of("compact bytes"), 2<<10, 16<<10, 256<<10)
+	r.CompactEntries = pick[uint64](of("compact entries"), 0, 0, 20)
+	r.KeepEntries = pick[uint64](of("keep entries"), 1, 10, 200)
+	c := &r.Core
+	c.MaxMessageBytes = pick[uint64](of("message bytes"), 100, 4<<10, 1<<20)
+	c.MaxInflightMessages = pick(of("inflight messages"), 1, 4, 256)
+	c.MaxInflightBytes = pick(of("inflight bytes"), c.MaxMessageBytes, 16<<20)
+	c.MaxUncommittedBytes = pick[uint64](of("uncommitted bytes"), 2<<10, 64<<20)
+	c.MaxCachedBytes = pick[uint64](of("cached bytes"), 1, 4<<10, 8<<20)
+	switch of("mode").IntN(10) {
 	case 0, 1:
 		c.LeaseReads = true
 	case 2:
@@ -97,19 +113,23 @@ func (r *regime) drawLimits(rng *rand.Rand) {
 }
 
 // String is one line that tells what the seed has drawn.
-func (r *regime) String() string {
+func (r Regime) String() string {
+	var names []string
+	for _, f := range r.Faults {
+		names = append(names, f.Name)
+	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d members, %d groups, %v of faults [%s], message %v, fsync %v, apply %v, %d clients every %v", r.members, r.groups, r.duration,
-		strings.Join(r.faults, " "), r.delay, r.disk, r.apply, r.clients, r.think)
-	fmt.Fprintf(&b, ", compact at %d bytes or %d entries and keep %d, messages of %d bytes, %d in flight, %d bytes uncommitted, %d cached", r.compactBytes,
-		r.compactEntries, r.keepEntries, r.core.MaxMessageBytes, r.core.MaxInflightMessages, r.core.MaxUncommittedBytes, r.core.MaxCachedBytes)
+	fmt.Fprintf(&b, "%d members, %d groups, %v of faults [%s], message %v, fsync %v, apply %v, %d clients every %v", r.Members, r.Groups, r.Duration,
+		strings.Join(names, ", "), r.Delay, r.Disk, r.Apply, r.Clients, r.Think)
+	fmt.Fprintf(&b, ", compact at %d bytes or %d entries and keep %d, messages of %d bytes, %d in flight, %d bytes uncommitted, %d cached", r.CompactBytes,
+		r.CompactEntries, r.KeepEntries, r.Core.MaxMessageBytes, r.Core.MaxInflightMessages, r.Core.MaxUncommittedBytes, r.Core.MaxCachedBytes)
 	for _, has := range []struct {
 		name string
 		on   bool
 	}{
-		{"durable machines", r.durable}, {"ballast", r.ballast > 0}, {"membership changes", r.changes > 0}, {"transfers", r.transfers > 0},
-		{"lease reads", r.core.LeaseReads}, {"no pre-vote", r.core.DisablePreVote}, {"no check of the quorum", r.core.DisableCheckQuorum},
-		{"quiescence", r.core.QuiesceAfter > 0},
+		{"durable machines", r.Durable}, {"ballast", r.Ballast > 0}, {"membership changes", r.Changes > 0}, {"transfers", r.Transfers > 0},
+		{"lease reads", r.Core.LeaseReads}, {"no pre-vote", r.Core.DisablePreVote}, {"no check of the quorum", r.Core.DisableCheckQuorum},
+		{"quiescence", r.Core.QuiesceAfter > 0},
 	} {
 		if has.on {
 			b.WriteString(", " + has.name)

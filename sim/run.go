@@ -10,19 +10,28 @@ import (
 	"github.com/balsa-raft/balsa/raft"
 )
 
-// Options say what a run is to be like; what is zero is drawn from the seed.
+// Options say what a run is to be like; what is zero is drawn from the seed. With the seed, they fix the run: they are what a replay file holds.
 type Options struct {
-	// Members is how many members the groups are founded with, Groups how many groups there are, Duration how long the faults last, in virtual time.
-	Members, Groups int
-	Duration        time.Duration
+	// Members is how many members the groups are founded with, Groups how many groups there are, Clients how many clients each group has, Duration how
+	// long the faults last, in virtual time.
+	Members  int           `json:"members,omitempty"`
+	Groups   int           `json:"groups,omitempty"`
+	Clients  int           `json:"clients,omitempty"`
+	Duration time.Duration `json:"duration_ns,omitempty"`
 	// Faults names the faults that may strike; nil draws some, an empty list is none. See FaultNames.
-	Faults []string
-	// Codec, if set, carries every message as bytes, as production does.
-	Codec Codec
+	Faults []string `json:"faults"`
+	// Regime, if set, is all that would be drawn, and Members, Groups, Clients, Duration and Faults do not count. See Draw.
+	Regime *Regime `json:"regime,omitempty"`
+	// Strikes names, for some faults, the only strikes that take place, by their numbers from 1 on; the others of these faults do not. See Report.Strikes.
+	Strikes map[string][]int `json:"strikes,omitempty"`
+	// Without names clients that do nothing, by their numbers from 1 on: those of the first group come first.
+	Without []int `json:"without_clients,omitempty"`
+	// Codec, if set, carries every message as bytes, as production does. It may change the messages, but none of the times.
+	Codec Codec `json:"-"`
 	// Story is how many of the last notes a failure tells: 400 by default.
-	Story int
+	Story int `json:"-"`
 	// Tell, if set, gets every line of the story as it happens.
-	Tell func(line string)
+	Tell func(line string) `json:"-"`
 }
 
 // Codec turns messages into bytes and back. The simulator declares what it needs of it; package transport/wire has it.
@@ -36,14 +45,16 @@ type Report struct {
 	Seed uint64
 	// Hash is that of the whole trace: the same seed and options give the same one, anywhere.
 	Hash uint64
-	// Regime says in words what the seed drew.
-	Regime string
+	// Regime is what the seed drew.
+	Regime Regime
 	// Events is how many things happened, Time how much virtual time passed, Recovery how much of it from the end of the faults until the
 	// groups were live again.
 	Events         uint64
 	Time, Recovery time.Duration
 	// Faults counts, by name and in the order of the names, what was done to the world.
 	Faults []FaultCount
+	// Strikes are the strikes that took place.
+	Strikes []Strike
 	// Operations is what clients did, in the order they began; Committed how many entries the groups committed.
 	Operations []Operation
 	Committed  int
@@ -83,7 +94,7 @@ func Run(seed uint64, options Options) Report {
 // Report tells what came of the world so far.
 func (w *World) Report() Report {
 	r := Report{
-		Seed: w.seed, Hash: w.story.hash, Regime: w.regime.String(), Events: w.events, Time: w.now, Faults: w.counts.sorted(), Failure: w.failure,
+		Seed: w.seed, Hash: w.story.hash, Regime: w.regime, Events: w.events, Time: w.now, Faults: w.counts.sorted(), Strikes: w.strikes, Failure: w.failure,
 	}
 	if w.live > 0 {
 		r.Recovery = w.live - w.healed

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/balsa-raft/balsa/raft"
@@ -12,8 +11,7 @@ import (
 type World struct {
 	seed    uint64
 	options Options
-	regime  regime
-	rng     *rand.Rand
+	regime  Regime
 	now     time.Duration
 	queue   queue
 	story   story
@@ -26,6 +24,7 @@ type World struct {
 	clients   []*client
 	admins    []*admin
 	faults    []*fault
+	strikes   []Strike
 	counts    counts
 
 	// healing says that the faults are over.
@@ -38,17 +37,17 @@ type World struct {
 
 // NewWorld makes the world of a seed, at the moment before its first event. Run is what most want; a world by itself can be watched step by step.
 func NewWorld(seed uint64, options Options) *World {
-	w := &World{seed: seed, options: options, rng: rand.New(rand.NewPCG(seed, 0x62616c7361)), counts: counts{}, addresses: map[string]*host{}}
+	w := &World{seed: seed, options: options, counts: counts{}, addresses: map[string]*host{}}
 	w.story.tell = options.Tell
 	w.story.ring = make([]note, max(options.Story, 1))
 	w.story.hash = 14695981039346656037
-	w.regime = drawRegime(w.rng, &w.options)
+	w.regime = Draw(seed, options)
 	w.network = newNetwork(w)
-	for i := range w.regime.groups {
+	for i := range w.regime.Groups {
 		w.groups = append(w.groups, newGroup(w, raft.GroupID(i+1)))
 	}
 	w.say(notePhase, "seed %d: %s", seed, w.regime.String())
-	for i := range w.regime.members {
+	for i := range w.regime.Members {
 		w.addHost(raft.MemberID(i+1), true)
 	}
 	for _, h := range w.hosts {
@@ -56,7 +55,7 @@ func NewWorld(seed uint64, options Options) *World {
 	}
 	w.startWorkload()
 	w.startFaults()
-	w.at(w.regime.duration, w.heal)
+	w.at(w.regime.Duration, w.heal)
 	return w
 }
 
@@ -91,28 +90,6 @@ func (w *World) at(t time.Duration, run func()) { w.queue.push(max(t, w.now), ru
 
 // after plans something for d from now.
 func (w *World) after(d time.Duration, run func()) { w.at(w.now+max(d, 0), run) }
-
-// chance is true n times out of m.
-func (w *World) chance(n, m int) bool { return w.rng.IntN(m) < n }
-
-// between draws a duration uniformly from [low, high].
-func (w *World) between(low, high time.Duration) time.Duration { return between(w.rng, low, high) }
-
-func between(rng *rand.Rand, low, high time.Duration) time.Duration {
-	if high <= low {
-		return low
-	}
-	return low + time.Duration(rng.Int64N(int64(high-low)+1))
-}
-
-// around draws from a distribution with a tail: mostly near mean, now and then several times as much.
-func (w *World) around(mean time.Duration) time.Duration {
-	d := time.Duration(w.rng.ExpFloat64() * float64(mean))
-	return min(d, 8*mean)
-}
-
-// pick draws one of the choices.
-func pick[T any](rng *rand.Rand, choices ...T) T { return choices[rng.IntN(len(choices))] }
 
 // say adds a line of words to the story.
 func (w *World) say(kind noteKind, format string, args ...any) {
@@ -152,5 +129,5 @@ func (w *World) heal() {
 	for _, h := range w.hosts {
 		h.heal()
 	}
-	w.after(w.regime.calm, w.startProof)
+	w.after(w.regime.Calm, w.startProof)
 }
