@@ -5,9 +5,22 @@ import (
 	"time"
 )
 
+// faultKind is what a fault strikes at.
+type faultKind string
+
+// The kinds of faults.
+const (
+	messages   faultKind = "messages"
+	partitions faultKind = "partitions"
+	processes  faultKind = "processes"
+	disks      faultKind = "disks"
+	clocks     faultKind = "clocks"
+)
+
 // fault is one way in which the world misbehaves. It strikes again and again, at random times, until the faults end.
 type fault struct {
 	name string
+	kind faultKind
 	// every is the mean time between two strikes, of which a run draws one that is up to twice as long or short.
 	every time.Duration
 	// strike does it, and reports whether there was anything to strike at. What it breaks for a while it plans to mend. It draws from the strike's
@@ -35,8 +48,16 @@ type Strike struct {
 // allFaults lists the faults, one file for each kind.
 func allFaults() []*fault {
 	var list []*fault
-	for _, kind := range [][]*fault{messageFaults(), partitionFaults(), processFaults(), diskFaults(), timeFaults()} {
-		list = append(list, kind...)
+	for _, of := range []struct {
+		kind   faultKind
+		faults []*fault
+	}{
+		{messages, messageFaults()}, {partitions, partitionFaults()}, {processes, processFaults()}, {disks, diskFaults()}, {clocks, timeFaults()},
+	} {
+		for _, f := range of.faults {
+			f.kind = of.kind
+			list = append(list, f)
+		}
 	}
 	return list
 }
@@ -50,12 +71,16 @@ func FaultNames() []string {
 	return names
 }
 
-// drawFaults draws which faults strike in a run: each with one chance in three, so that runs differ in kind and not only in order.
-func drawFaults(seed uint64, o Options) []FaultRate {
+// drawFaults draws which faults strike in a run: not all, so that runs differ in kind and not only in order.
+func drawFaults(seed uint64, o *Options, p *Profile) []FaultRate {
 	rates := []FaultRate{}
 	for _, f := range allFaults() {
 		drawn := newStream(seed, "regime fault "+f.name)
-		in := drawn.IntN(3) == 0
+		odds, named := p.odds[f.kind]
+		if !named {
+			odds = p.others
+		}
+		in := drawn.chance(odds, 100)
 		if o.Faults != nil {
 			in = slices.Contains(o.Faults, f.name)
 		}
@@ -74,17 +99,8 @@ func (w *World) startFaults() {
 	for _, f := range allFaults() {
 		known[f.name] = f
 	}
-	for _, name := range w.options.Faults {
-		if known[name] == nil {
-			w.fail("options", "there is no fault %q", name)
-		}
-	}
 	for _, rate := range w.regime.Faults {
 		f := known[rate.Name]
-		if f == nil {
-			w.fail("options", "there is no fault %q", rate.Name)
-			return
-		}
 		w.faults = append(w.faults, f)
 		w.strikeAgain(f, rate.Every, w.stream("strikes of "+f.name), 1)
 	}

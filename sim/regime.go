@@ -52,7 +52,10 @@ func Draw(seed uint64, o Options) Regime {
 	}
 	of := func(name string) *stream { return newStream(seed, "regime "+name) }
 	r := Regime{
-		Members: o.Members, Groups: o.Groups, Duration: o.Duration, Clients: o.Clients, Calm: 500 * time.Millisecond,
+		Members:  pick(of("members"), 1, 3, 3, 3, 4, 5, 5, 7),
+		Groups:   pick(of("groups"), 1, 1, 1, 2),
+		Duration: of("duration").between(2*time.Second, 8*time.Second), Calm: 500 * time.Millisecond,
+		Clients:  2 + of("clients").IntN(6),
 		Delay:    pick(of("delay"), 200*time.Microsecond, time.Millisecond, time.Millisecond, 8*time.Millisecond),
 		Hop:      pick(of("hop"), 5*time.Microsecond, 50*time.Microsecond, 500*time.Microsecond),
 		Disk:     pick(of("disk"), 100*time.Microsecond, time.Millisecond, time.Millisecond, 8*time.Millisecond),
@@ -62,18 +65,6 @@ func Draw(seed uint64, o Options) Regime {
 		Padding:  pick(of("padding"), 0, 64, 2000),
 		Durable:  of("durable").chance(1, 3),
 		Segment:  pick[int64](of("segment"), 16<<10, 64<<10),
-	}
-	if r.Members == 0 {
-		r.Members = pick(of("members"), 1, 3, 3, 3, 4, 5, 5, 7)
-	}
-	if r.Groups == 0 {
-		r.Groups = pick(of("groups"), 1, 1, 1, 2)
-	}
-	if r.Duration == 0 {
-		r.Duration = of("duration").between(2*time.Second, 8*time.Second)
-	}
-	if r.Clients == 0 {
-		r.Clients = 2 + of("clients").IntN(6)
 	}
 	if ballast := of("ballast"); ballast.chance(1, 8) {
 		r.Ballast = 300<<10 + ballast.IntN(400<<10)
@@ -85,8 +76,29 @@ func Draw(seed uint64, o Options) Regime {
 		r.Transfers = pick(transfers, 300*time.Millisecond, 2*time.Second)
 	}
 	r.drawLimits(of)
-	r.Faults = drawFaults(seed, o)
+	p, _ := profile(o.Profile)
+	if p.shape != nil {
+		p.shape(&r, of)
+	}
+	r.fix(&o)
+	r.Faults = drawFaults(seed, &o, &p)
 	return r
+}
+
+// fix takes from the options what they say, instead of what was drawn.
+func (r *Regime) fix(o *Options) {
+	if o.Members != 0 {
+		r.Members = o.Members
+	}
+	if o.Groups != 0 {
+		r.Groups = o.Groups
+	}
+	if o.Clients != 0 {
+		r.Clients = o.Clients
+	}
+	if o.Duration != 0 {
+		r.Duration = o.Duration
+	}
 }
 
 // drawLimits draws the options of the engine and the core, small ones among them, so that every limit is met.

@@ -18,9 +18,11 @@ type Options struct {
 	Groups   int           `json:"groups,omitempty"`
 	Clients  int           `json:"clients,omitempty"`
 	Duration time.Duration `json:"duration_ns,omitempty"`
+	// Profile is the kind of run, by its name; "" is swarm. See Profiles.
+	Profile string `json:"profile,omitempty"`
 	// Faults names the faults that may strike; nil draws some, an empty list is none. See FaultNames.
 	Faults []string `json:"faults"`
-	// Regime, if set, is all that would be drawn, and Members, Groups, Clients, Duration and Faults do not count. See Draw.
+	// Regime, if set, is all that would be drawn, and what is above does not count. See Draw.
 	Regime *Regime `json:"regime,omitempty"`
 	// Strikes names, for some faults, the only strikes that take place, by their numbers from 1 on; the others of these faults do not. See Report.Strikes.
 	Strikes map[string][]int `json:"strikes,omitempty"`

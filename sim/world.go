@@ -43,6 +43,10 @@ func NewWorld(seed uint64, options Options) *World {
 	w.story.hash = 14695981039346656037
 	w.regime = Draw(seed, options)
 	w.network = newNetwork(w)
+	if err := options.Check(); err != nil {
+		w.fail("options", "%v", err)
+		return w
+	}
 	for i := range w.regime.Groups {
 		w.groups = append(w.groups, newGroup(w, raft.GroupID(i+1)))
 	}
