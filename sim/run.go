@@ -3,6 +3,7 @@ package sim
 import (
 	"cmp"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -75,8 +76,8 @@ type Failure struct {
 	// Checker names the property, Text says what was found, At when.
 	Checker, Text string
 	At            time.Duration
-	// Story is what happened last, line by line.
-	Story []string
+	// Story is what happened last, line by line; Words tells what of it matters, as sentences.
+	Story, Words []string
 }
 
 // Error makes a Failure an error.
@@ -88,10 +89,25 @@ func Run(seed uint64, options Options) Report {
 		options.Story = 400
 	}
 	w := NewWorld(seed, options)
-	for w.Step() {
-	}
+	w.guarded(func() {
+		for w.Step() {
+		}
+	})
 	return w.Report()
 }
+
+// guarded makes a panic outside of any process a failure too: it is one of the simulator itself.
+func (w *World) guarded(f func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			w.fail("no panic", "in the simulator: %v\n%s", p, debug.Stack())
+		}
+	}()
+	f()
+}
+
+// tellWords is how many sentences a failure tells.
+const tellWords = 60
 
 // Report tells what came of the world so far.
 func (w *World) Report() Report {
@@ -107,7 +123,7 @@ func (w *World) Report() Report {
 	}
 	slices.SortStableFunc(r.Operations, func(a, b Operation) int { return cmp.Compare(a.Call, b.Call) })
 	if w.failure != nil {
-		w.failure.Story = w.story.lines()
+		w.failure.Story, w.failure.Words = w.story.lines(), w.story.words(tellWords)
 	}
 	return r
 }
