@@ -33,6 +33,8 @@ type Options struct {
 	Codec Codec `json:"-"`
 	// Story is how many of the last notes a failure tells: 400 by default.
 	Story int `json:"-"`
+	// Stop, if set, is asked now and then whether to give up: such a run ends without a failure, and its report says so.
+	Stop func() bool `json:"-"`
 	// Tell, if set, gets every line of the story as it happens.
 	Tell func(line string) `json:"-"`
 }
@@ -61,8 +63,9 @@ type Report struct {
 	// Operations is what clients did, in the order they began; Committed how many entries the groups committed.
 	Operations []Operation
 	Committed  int
-	// Failure is nil if all went well.
+	// Failure is nil if all went well, Stopped says that the run was given up before its end.
 	Failure *Failure
+	Stopped bool
 }
 
 // FaultCount tells how often a fault was injected, and how often that changed anything.
@@ -91,6 +94,10 @@ func Run(seed uint64, options Options) Report {
 	w := NewWorld(seed, options)
 	w.guarded(func() {
 		for w.Step() {
+			if w.events%1024 == 0 && options.Stop != nil && options.Stop() {
+				w.stopped = true
+				break
+			}
 		}
 	})
 	return w.Report()
@@ -112,7 +119,7 @@ const tellWords = 60
 // Report tells what came of the world so far.
 func (w *World) Report() Report {
 	r := Report{
-		Seed: w.seed, Hash: w.story.hash, Regime: w.regime, Events: w.events, Time: w.now, Faults: w.counts.sorted(), Strikes: w.strikes, Failure: w.failure,
+		Seed: w.seed, Hash: w.story.hash, Regime: w.regime, Events: w.events, Time: w.now, Faults: w.counts.sorted(), Strikes: w.strikes, Failure: w.failure, Stopped: w.stopped,
 	}
 	if w.live > 0 {
 		r.Recovery = w.live - w.healed

@@ -31,6 +31,7 @@ type World struct {
 	healing bool
 	failure *Failure
 	done    bool
+	stopped bool
 	healed  time.Duration // when the last fault ended
 	live    time.Duration // when the groups were live again
 }
@@ -88,6 +89,9 @@ const maxEvents = 4_000_000
 
 // Now is the world's time since its beginning.
 func (w *World) Now() time.Duration { return w.now }
+
+// Hash is that of everything that has happened so far.
+func (w *World) Hash() uint64 { return w.story.hash }
 
 // at plans something for a moment that is not in the past.
 func (w *World) at(t time.Duration, run func()) { w.queue.push(max(t, w.now), run) }
