@@ -103,7 +103,12 @@ func (s *clusterService) MemberUpdate(ctx context.Context, r *pb.MemberUpdateReq
 			return raft.Change{}, status.Error(codes.FailedPrecondition, err.Error())
 		}
 		info.PeerURLs = urls
-		m.Address, m.Meta = address, EncodeMeta(info)
+		meta := EncodeMeta(info)
+		if m.Address == address && string(m.Meta) == string(meta) {
+			// To be told what one knows is no error, nor is it a change.
+			return raft.Change{}, nil
+		}
+		m.Address, m.Meta = address, meta
 		return raft.Change{Set: []raft.Member{m}}, mayUpdate(state, m)
 	})
 	if err != nil {

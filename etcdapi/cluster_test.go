@@ -72,6 +72,13 @@ func TestMembersThroughEtcdsClient(t *testing.T) {
 			}
 			return showMembers(r.Members)
 		}, "n1 http://n1:2380; n2 http://n2:2380; ?(learner) http://n5:2380"},
+		{"it stays where it is", func() string {
+			r, err := client.MemberUpdate(ctx, id, []string{"http://n5:2380"})
+			if err != nil {
+				return err.Error()
+			}
+			return showMembers(r.Members)
+		}, "n1 http://n1:2380; n2 http://n2:2380; ?(learner) http://n5:2380"},
 		{"it becomes a voter", func() string {
 			r, err := client.MemberPromote(ctx, id)
 			if err != nil {
@@ -114,9 +121,9 @@ func TestAnUpdateMovesTheAddressAndKeepsTheRest(t *testing.T) {
 func TestAChangeThatIsRefusedForAMomentIsTriedAgain(t *testing.T) {
 	a := newTestAPI(t, nil)
 	client := newClient(t, serve(t, a))
-	for _, passing := range []error{raft.ErrChangePending, raft.ErrNotReady, raft.ErrTransferring} {
+	for i, passing := range []error{raft.ErrChangePending, raft.ErrNotReady, raft.ErrTransferring} {
 		a.solo().with(func() { a.solo().changeErr = passing }) // once
-		if _, err := client.MemberUpdate(t.Context(), 1, []string{"http://n1:2380"}); err != nil {
+		if _, err := client.MemberUpdate(t.Context(), 1, []string{fmt.Sprintf("http://n1:%d", 2390+i)}); err != nil {
 			t.Errorf("%v: %v", passing, err)
 		}
 	}

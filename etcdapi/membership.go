@@ -32,7 +32,7 @@ func mayAdd(s *engine.Status, m raft.Member, maxLearners int) error {
 	if sharesPeerURL(s.Configuration, m) {
 		return rpctypes.ErrGRPCPeerURLExist
 	}
-	if m.Learner && len(s.Configuration.Members)-len(voters) >= maxLearners {
+	if m.Learner && countLearners(s.Configuration) >= maxLearners {
 		return rpctypes.ErrGRPCTooManyLearners
 	}
 	return nil
@@ -132,6 +132,17 @@ func countStarted(members []raft.Member) int {
 	count := 0
 	for _, m := range members {
 		if view(m).Name != "" {
+			count++
+		}
+	}
+	return count
+}
+
+// countLearners counts those who were added as learners. A voter that is still catching up is none: it becomes one by itself.
+func countLearners(c raft.Configuration) int {
+	count := 0
+	for _, m := range c.Members {
+		if m.Learner && !m.AutoPromote {
 			count++
 		}
 	}

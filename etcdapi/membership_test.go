@@ -54,22 +54,25 @@ func TestChangesThatWouldCostTheQuorumAreRefused(t *testing.T) {
 	taken := newMemberAt(t, "http://n2:2380", false)
 	double := voter
 	double.ID = 2
+	joining := situation("VVV")
+	joining.Configuration.Members = append(joining.Configuration.Members, raft.Member{ID: 4, Learner: true, AutoPromote: true})
 	add := func(letters string, m raft.Member) error { return mayAdd(situation(letters), m, 1) }
 	remove := func(letters string, id raft.MemberID) error { return mayRemove(situation(letters), id) }
 	promote := func(letters string, id raft.MemberID) error { return mayPromote(situation(letters), id, 5000) }
 	for name, test := range map[string]struct{ got, want error }{
 		"a second member":                          {add("V", voter), nil},
 		"a third while the second has not started": {add("Vu", voter), rpctypes.ErrGRPCMemberNotEnoughStarted},
-		"a fourth":                            {add("VVV", voter), nil},
-		"a fourth while one is down":          {add("VVv", voter), rpctypes.ErrGRPCUnhealthy},
-		"a fifth while one is down":           {add("VVVv", voter), nil},
-		"a learner":                           {add("VVV", learner), nil},
-		"a learner while one is down":         {add("VVv", learner), rpctypes.ErrGRPCUnhealthy},
-		"a learner while one has not started": {add("VVu", learner), rpctypes.ErrGRPCUnhealthy},
-		"a second learner":                    {add("VVVL", learner), rpctypes.ErrGRPCTooManyLearners},
-		"a voter beside a learner":            {add("VVVL", voter), nil},
-		"an ID that is taken":                 {add("VVV", double), rpctypes.ErrGRPCMemberExist},
-		"a peer URL that is taken":            {add("VVV", taken), rpctypes.ErrGRPCPeerURLExist},
+		"a fourth":                                     {add("VVV", voter), nil},
+		"a fourth while one is down":                   {add("VVv", voter), rpctypes.ErrGRPCUnhealthy},
+		"a fifth while one is down":                    {add("VVVv", voter), nil},
+		"a learner":                                    {add("VVV", learner), nil},
+		"a learner while one is down":                  {add("VVv", learner), rpctypes.ErrGRPCUnhealthy},
+		"a learner while one has not started":          {add("VVu", learner), rpctypes.ErrGRPCUnhealthy},
+		"a second learner":                             {add("VVVL", learner), rpctypes.ErrGRPCTooManyLearners},
+		"a learner beside a voter that is catching up": {mayAdd(joining, learner, 1), nil},
+		"a voter beside a learner":                     {add("VVVL", voter), nil},
+		"an ID that is taken":                          {add("VVV", double), rpctypes.ErrGRPCMemberExist},
+		"a peer URL that is taken":                     {add("VVV", taken), rpctypes.ErrGRPCPeerURLExist},
 
 		"the only member goes":                          {remove("V", 1), rpctypes.ErrGRPCMemberNotEnoughStarted},
 		"one of three":                                  {remove("VVV", 2), nil},
