@@ -44,6 +44,7 @@ lint: ## check formatting, go vet, staticcheck
 		if [ -n "$$unformatted" ]; then echo "not formatted, run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	$(STATICCHECK) ./...
+	@set -e; for module in $(MODULES); do echo "cd $$module && $(GO) vet ./... && staticcheck ./..."; (cd $$module && $(GO) vet ./... && $(STATICCHECK) ./...); done
 
 wasm:
 	GOOS=js GOARCH=wasm $(GO) build $(WASM_PACKAGES)
