@@ -9,7 +9,7 @@ WASM_PACKAGES = ./raft/... ./wal/... ./engine/...
 # Directories with a go.mod of their own: what they need never enters ours.
 MODULES = $(patsubst %/go.mod,%,$(wildcard */go.mod))
 
-.PHONY: help demo build test race fuzz bench lint wasm modules
+.PHONY: help demo build test race fuzz bench figures lint wasm modules
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,17 @@ fuzz: ## run each fuzz test for FUZZTIME (30s)
 
 bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+figures: build ## measure writes and failover on this machine, and put them into the first pages
+	bin/balsa bench --markdown bin
+	@set -e; for page in README.md README.zh-CN.md; do \
+		awk -v block="bin/figures$${page#README}" ' \
+			/^<!-- end of figures -->$$/ { inside = 0 } \
+			!inside { print } \
+			/^<!-- figures -->$$/ { inside = 1; print ""; while ((getline line < block) > 0) print line; print "" }' $$page > bin/page; \
+		cat bin/page > $$page; \
+	done
+	@rm bin/page; echo; cat bin/figures.md
 
 lint: ## check formatting, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); \

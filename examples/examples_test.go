@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -121,5 +122,24 @@ func TestTheMapIsTheSameOnAllThree(t *testing.T) {
 	}
 	if code, _ := do(http.MethodGet, 2, ""); code != http.StatusNotFound {
 		t.Errorf("GET after DELETE: %d", code)
+	}
+}
+
+// TestTheExamplesAreShort keeps what the first page says of them: lines of code, without comments and empty lines.
+func TestTheExamplesAreShort(t *testing.T) {
+	for name, most := range map[string]int{"counter": 60, "kv": 150} {
+		source, err := os.ReadFile(filepath.Join(name, "main.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for line := range strings.Lines(string(source)) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "//") {
+				n++
+			}
+		}
+		if n > most {
+			t.Errorf("%s has %d lines of code; the first page says at most %d", name, n, most)
+		}
 	}
 }

@@ -1,4 +1,4 @@
-// Package freeport finds loopback ports for tests that start servers as processes of their own, which therefore have to be told where to listen.
+// Package freeport finds loopback ports for tests and measurements that start servers as processes of their own, which therefore have to be told where to listen.
 //
 // Asking the system for any port and letting it go again does not do: until the server listens, the system may give the same port to an outgoing
 // connection, and on a busy machine it does. The ports given here lie below those that the system hands out by itself, so that nobody gets one

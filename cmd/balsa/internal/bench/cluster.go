@@ -4,12 +4,17 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"github.com/balsa-raft/balsa/cmd/balsa/internal/cli"
+	"github.com/balsa-raft/balsa/internal/freeport"
 )
 
 // cluster is a few members as processes on loopback, on ports that happen to be free.
@@ -32,14 +37,13 @@ func startCluster(ctx context.Context, dir string, n int) (*cluster, error) {
 		return nil, err
 	}
 	c := &cluster{executable: executable}
+	addresses, err := freeport.Addresses(2 * n)
+	if err != nil {
+		return nil, err
+	}
 	for i := range n {
-		m := &member{name: fmt.Sprintf("m%d", i+1), dir: filepath.Join(dir, fmt.Sprintf("m%d", i+1))}
-		for _, address := range []*string{&m.client, &m.peer} {
-			if *address, err = freeAddress(); err != nil {
-				return nil, err
-			}
-		}
-		c.members = append(c.members, m)
+		name := fmt.Sprintf("m%d", i+1)
+		c.members = append(c.members, &member{name: name, dir: filepath.Join(dir, name), client: addresses[i], peer: addresses[n+i]})
 	}
 	for _, m := range c.members {
 		if err := c.start(m); err != nil {
@@ -56,15 +60,6 @@ func startCluster(ctx context.Context, dir string, n int) (*cluster, error) {
 	return c, nil
 }
 
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
-}
-
 func (c *cluster) start(m *member) error {
 	var all []string
 	for _, o := range c.members {
@@ -76,6 +71,7 @@ func (c *cluster) start(m *member) error {
 		"--listen-peer-urls", "http://"+m.peer, "--initial-advertise-peer-urls", "http://"+m.peer,
 		"--initial-cluster", strings.Join(all, ","), "--initial-cluster-token", "balsa-bench", "--log-level", "warn", "--stop-when-stdin-ends")
 	m.cmd.Stdout, m.cmd.Stderr = m.log, m.log
+	m.cmd.Env = cli.WithoutFlags(os.Environ())
 	if _, err := m.cmd.StdinPipe(); err != nil { // ends when this process does, and the member with it
 		return err
 	}
@@ -93,7 +89,7 @@ func (c *cluster) start(m *member) error {
 
 // await waits until the member answers reads.
 func (c *cluster) await(ctx context.Context, m *member) error {
-	client := c.dial(m.client)
+	client := dial(m.client)
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -120,7 +116,7 @@ func (c *cluster) leader(ctx context.Context) (*member, error) {
 	defer cancel()
 	for ctx.Err() == nil {
 		for _, m := range c.members {
-			client := c.dial(m.client)
+			client := dial(m.client)
 			status, err := client.Status(ctx, m.client)
 			client.Close()
 			if err == nil && status.Leader == status.Header.MemberId {
@@ -145,6 +141,55 @@ func (m *member) kill() {
 		_ = m.cmd.Process.Kill()
 		<-m.exited
 	}
+}
+
+// endpoints are the addresses of all members.
+func (c *cluster) endpoints() []string {
+	var all []string
+	for _, m := range c.members {
+		all = append(all, m.client)
+	}
+	return all
+}
+
+// dial makes a client. It connects when it is first used.
+func dial(endpoints ...string) *clientv3.Client {
+	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Logger: zap.NewNop()})
+	if err != nil {
+		panic(err) // the endpoints are ours, and New does not connect
+	}
+	return client
+}
+
+// compareHashes demands the same state of every member, at one revision.
+func (c *cluster) compareHashes(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	client := dial(c.endpoints()...)
+	defer client.Close()
+	var revision int64
+	var first uint32
+	for i, m := range c.members {
+		own := dial(m.client)
+		defer own.Close()
+		response, err := own.Get(ctx, "bench/ready") // the member has applied all that was acknowledged when it answers
+		if err != nil {
+			return fmt.Errorf("reading from %s: %w", m.name, err)
+		}
+		if i == 0 {
+			revision = response.Header.Revision
+		}
+		hash, err := client.HashKV(ctx, m.client, revision)
+		if err != nil {
+			return fmt.Errorf("asking %s for its hash: %w", m.name, err)
+		}
+		if i == 0 {
+			first = hash.Hash
+		} else if hash.Hash != first {
+			return fmt.Errorf("at revision %d %s has hash %08x, and %s has %08x", revision, c.members[0].name, first, m.name, hash.Hash)
+		}
+	}
+	return nil
 }
 
 func (c *cluster) stop() {

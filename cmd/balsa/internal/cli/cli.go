@@ -150,6 +150,17 @@ func EnvironmentName(flag string) string {
 	return "BALSA_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
+// WithoutFlags leaves out of an environment what would set flags: for a balsa that this one starts, and whose flags are its own.
+func WithoutFlags(environment []string) []string {
+	var kept []string
+	for _, variable := range environment {
+		if !strings.HasPrefix(variable, "BALSA_") {
+			kept = append(kept, variable)
+		}
+	}
+	return kept
+}
+
 // applyEnvironment sets the marked flags that the command line left alone. An empty variable counts as unset.
 func applyEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) error {
 	var failed error

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/balsa-raft/balsa/cmd/balsa/internal/cli"
 )
 
 // process is one run of one member.
@@ -59,7 +61,7 @@ func (s *spawner) start(member int) (*process, error) {
 	defer log.Close()
 	p.cmd = exec.Command(s.executable, s.layout.arguments(member)...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	p.cmd.Env = environment(os.Environ())
+	p.cmd.Env = cli.WithoutFlags(os.Environ())
 	p.cmd.SysProcAttr = processAttributes()
 	if p.pipe, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -75,17 +77,6 @@ func (s *spawner) start(member int) (*process, error) {
 		s.exits <- exit{process: p, at: time.Now(), reason: describeExit(err)}
 	})
 	return p, nil
-}
-
-// environment leaves out what would change the members' flags behind our back.
-func environment(all []string) []string {
-	var kept []string
-	for _, variable := range all {
-		if !strings.HasPrefix(variable, "BALSA_") {
-			kept = append(kept, variable)
-		}
-	}
-	return kept
 }
 
 func describeExit(err error) string {

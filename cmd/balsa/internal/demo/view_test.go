@@ -174,10 +174,3 @@ func TestTemporaryBuildsAreRecognised(t *testing.T) {
 		}
 	}
 }
-
-func TestMembersDoNotInheritOurFlags(t *testing.T) {
-	got := strings.Join(environment([]string{"PATH=/bin", "BALSA_NAME=x", "HOME=/root", "BALSA_DATA_DIR=y"}), " ")
-	if got != "PATH=/bin HOME=/root" {
-		t.Errorf("got %s", got)
-	}
-}
