@@ -35,6 +35,7 @@ type Group struct {
 	forwards  map[uint64]*forward
 	forwarded map[forwarder]uint64 // the highest id a host has forwarded to us
 	bornTerm  raft.Term            // the term in which this life of the member began
+	begun     bool                 // the core knows the time
 	reads     readRounds
 	transfers map[raft.MemberID]*transfer
 	receiving *receiving

@@ -76,6 +76,11 @@ func (g *Group) serve() {
 		g.drop()
 		return
 	}
+	if !g.begun {
+		// The host's clock may have run for long: what the member promised not to do for a while after its start, it may not do now.
+		g.begun = true
+		g.core.Begin(w.now)
+	}
 	g.core.Tick(w.now)
 	if seq := g.syncedSeq.Load(); seq > g.lastSeq {
 		g.lastSeq = seq

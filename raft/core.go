@@ -102,6 +102,22 @@ func (c *Core) restore(r *Restored) {
 	c.restoreFaulty(r)
 }
 
+// Begin lets a member that was made for an earlier time begin at now: its timers run from then on. Whoever makes a member before knowing the time calls
+// it once, before any other input.
+func (c *Core) Begin(now time.Duration) {
+	late := now - c.now
+	if late <= 0 {
+		return
+	}
+	c.now = now
+	if c.electionDeadline != NoDeadline {
+		c.electionDeadline += late
+	}
+	if c.stickyUntil > 0 {
+		c.stickyUntil += late
+	}
+}
+
 // Tick tells the core the time: a monotonic duration since any fixed origin. A time that goes back is ignored. To make leases and
 // stickiness hold, read the clock after collecting the messages that are then handed to Receive, never before.
 func (c *Core) Tick(now time.Duration) {
