@@ -112,3 +112,13 @@ func (g *Group) ReadBarrierAsync(done func(error)) {
 
 // Core gives access to the group's core: only for who steps the host by itself, and not during a stage. Whoever changes it breaks it.
 func (g *Group) Core() *raft.Core { return g.core }
+
+// Tune changes the core's timings and switches in its next turn (see raft.Core.Tune); those that the engine derives from them, such as how long it waits for a
+// forwarded request, stay until the host is made anew. done gets what is wrong with them, or nil; it may be nil.
+func (g *Group) Tune(t raft.Tuning, done func(error)) {
+	g.post(func() {
+		if err := g.core.Tune(t); done != nil {
+			done(err)
+		}
+	})
+}

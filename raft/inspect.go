@@ -1,5 +1,7 @@
 package raft
 
+import "time"
+
 // What simulators and tests look at to follow a member's log step by step.
 
 // TermAt returns the term of the entry at index i; false if it is compacted away, or the log does not reach that far.
@@ -14,3 +16,26 @@ func (c *Core) InMemory(i Index) []Entry {
 	i = max(i, c.log.first)
 	return c.log.window[i-c.log.first:]
 }
+
+// Timer returns when the member's timer runs out, in the time handed to Tick: the election timer, or at a leader that of the next heartbeat. NoDeadline if
+// it has none.
+func (c *Core) Timer() time.Duration {
+	switch {
+	case c.role != Leader:
+		return c.electionDeadline
+	case c.quiesced:
+		return NoDeadline
+	}
+	return c.leading.heartbeatDeadline
+}
+
+// Votes returns who has answered a candidate or pre-candidate so far; nothing on others. The result is a copy.
+func (c *Core) Votes() (granted, refused []MemberID) {
+	if c.campaign == nil {
+		return nil, nil
+	}
+	return append([]MemberID(nil), c.campaign.granted...), append([]MemberID(nil), c.campaign.refused...)
+}
+
+// DurableHardState returns the term and vote that are on stable storage: what a crash would leave.
+func (c *Core) DurableHardState() HardState { return c.disk.hard }

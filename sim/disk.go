@@ -34,6 +34,10 @@ func (d *disk) operation(what, name string) {
 func (d *disk) crash() {
 	d.crashIn = 0
 	d.guilty = false
+	if d.host.world.steering != nil {
+		d.sectors.forget()
+		return
+	}
 	if d.sectors.crash(d.host.losses.Rand) {
 		d.host.world.counts.effective("unsynced loss")
 	}

@@ -36,6 +36,10 @@ type host struct {
 	deferred []func()
 	// slow multiplies the time of an fsync.
 	slow int
+	// wiped counts the disks that were lost: each new one is another incarnation.
+	wiped uint64
+	// inOrder says that the process was stopped, and did not crash.
+	inOrder bool
 }
 
 // addHost adds a machine; founder says whether its members are of the first configuration, or wait to be added.
@@ -67,7 +71,7 @@ func (h *host) boot() {
 	h.note(noteBoot, "process %d starts", h.life)
 	h.guard(func() {
 		log, err := wal.Open(wal.Options{
-			FS: h.disk, Dir: "wal", SegmentBytes: w.regime.Segment, Incarnation: w.seed<<16 | uint64(h.id),
+			FS: h.disk, Dir: "wal", SegmentBytes: w.regime.Segment, Incarnation: w.seed<<16 | h.wiped<<8 | uint64(h.id),
 		})
 		if err != nil {
 			h.refused("open the log", err)
@@ -179,13 +183,21 @@ func (h *host) beginSync() {
 		return
 	}
 	h.syncing = true
-	took := h.syncs.around(h.world.regime.Disk) * time.Duration(h.slow)
+	took := h.syncTime()
 	h.plan(took, func() {
 		h.world.story.add(&note{at: h.world.now, kind: noteSync, host: h.id, text: "sync"})
 		h.engine.EndSync()
 		h.syncing = false
 		h.notify(engine.StageSync, 0)
 	})
+}
+
+// syncTime is how long the next fsync takes.
+func (h *host) syncTime() time.Duration {
+	if s := h.world.steering; s != nil {
+		return h.syncs.between(s.setup.Disk.Min, s.setup.Disk.Max)
+	}
+	return h.syncs.around(h.world.regime.Disk) * time.Duration(h.slow)
 }
 
 // observe is the engine's way to tell a group's events, from within a turn.
@@ -228,10 +240,23 @@ func (h *host) crash(why string) {
 		return
 	}
 	h.note(noteCrash, "CRASH %s", why)
+	h.disk.crash()
+	h.ended()
+	if h.world.steering != nil {
+		return // Whoever steers starts it again.
+	}
+	if h.world.healing {
+		h.restart(h.restarts.between(time.Millisecond, 100*time.Millisecond))
+		return
+	}
+	h.restart(h.restarts.between(time.Millisecond, 2*time.Second))
+}
+
+// ended forgets the process, and lets those notice who had to do with it.
+func (h *host) ended() {
 	h.engine = nil
 	h.life++
 	h.paused, h.deferred = false, nil
-	h.disk.crash()
 	for _, m := range h.members {
 		m.stopped()
 	}
@@ -242,11 +267,7 @@ func (h *host) crash(why string) {
 	for _, a := range h.world.admins {
 		a.hostCrashed(h)
 	}
-	if h.world.healing {
-		h.restart(h.restarts.between(time.Millisecond, 100*time.Millisecond))
-		return
-	}
-	h.restart(h.restarts.between(time.Millisecond, 2*time.Second))
+	h.world.steering.hostEnded(h)
 }
 
 // restart boots the process after a while, unless somebody did before.

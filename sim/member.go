@@ -19,6 +19,36 @@ type shadow struct {
 	base     raft.Index
 	baseTerm raft.Term
 	records  []record
+	// entries are those of the records, in a world that is watched; else nil.
+	entries []raft.Entry
+}
+
+// add puts an entry at the end.
+func (s *shadow) add(e *raft.Entry, watched bool) {
+	s.records = append(s.records, record{term: e.Term, sum: raft.Sum(e.Data)})
+	if watched {
+		s.entries = append(s.entries, *e)
+	}
+}
+
+// begin removes the entries up to base.
+func (s *shadow) begin(base raft.Index) {
+	n := base - s.base
+	s.baseTerm = s.term(base)
+	s.records = s.records[n:]
+	if s.entries != nil {
+		s.entries = s.entries[n:]
+	}
+	s.base = base
+}
+
+// end removes the entries after last.
+func (s *shadow) end(last raft.Index) {
+	n := last - s.base
+	s.records = s.records[:n]
+	if s.entries != nil {
+		s.entries = s.entries[:n:n]
+	}
 }
 
 func (s *shadow) last() raft.Index { return s.base + raft.Index(len(s.records)) }
@@ -57,6 +87,7 @@ type member struct {
 	term   raft.Term
 	commit raft.Index
 	given  promise // see check_promise.go
+	face   face    // see view.go
 }
 
 func newMember(g *group, h *host) *member {
@@ -75,7 +106,11 @@ func (m *member) start(e *engine.Host, log *wal.Log) error {
 	if m.host.founder {
 		o.Bootstrap = m.group.bootstrap()
 	}
-	if regime.Durable {
+	if m.world.steering != nil {
+		book := &notebook{machine: machine{member: m}}
+		m.machine, o.Machine = &book.machine, book
+		m.face.book = book
+	} else if regime.Durable {
 		durable := &durableMachine{machine: machine{state: m.image, member: m, ballast: regime.Ballast}, image: &m.image}
 		m.machine, o.Machine = &durable.machine, durable
 	} else {
@@ -93,6 +128,8 @@ func (m *member) start(e *engine.Host, log *wal.Log) error {
 
 // stopped forgets the process.
 func (m *member) stopped() {
+	m.face.disk, m.face.book = nil, nil
+	m.changed()
 	m.running, m.machine = nil, nil
 	m.role = raft.Follower
 	m.events = m.events[:0]
@@ -111,11 +148,13 @@ func (m *member) recover(log *wal.Log) error {
 			return fmt.Errorf("read the recovered log from %d to %d: %w", from, core.LastIndex(), err)
 		}
 		for i := range entries {
-			m.log.records = append(m.log.records, record{term: entries[i].Term, sum: raft.Sum(entries[i].Data)})
+			m.log.add(&entries[i], m.world.watch != nil)
 		}
 		from += raft.Index(len(entries))
 	}
 	m.role, m.term, m.commit = raft.Follower, core.Term(), core.Commit()
+	m.changed()
+	m.wind()
 	for _, c := range m.group.checkers {
 		c.recovered(m, &was)
 	}
@@ -161,6 +200,7 @@ func (m *member) look() {
 		}
 	}
 	m.role, m.term = core.Role(), core.Term()
+	m.wind()
 }
 
 // rebase notes that the log was replaced by a snapshot.
@@ -173,6 +213,7 @@ func (m *member) rebase(core *raft.Core) {
 	}
 	m.log = shadow{base: base}
 	m.log.baseTerm, _ = core.TermAt(base)
+	m.changed()
 }
 
 // follow brings the shadow up to the core's log, of which the entries from cut on were removed, if cut is not 0.
@@ -182,9 +223,8 @@ func (m *member) follow(core *raft.Core, cut raft.Index) {
 			m.world.fail("log", "%v: the log begins at %d without a snapshot, it ended at %d", m, base, m.log.last())
 			return
 		}
-		m.log.baseTerm = m.log.term(base)
-		m.log.records = m.log.records[base-m.log.base:]
-		m.log.base = base
+		m.log.begin(base)
+		m.changed()
 	}
 	keep := min(m.log.last(), core.LastIndex())
 	if cut > 0 {
@@ -198,7 +238,8 @@ func (m *member) follow(core *raft.Core, cut raft.Index) {
 		for _, c := range m.group.checkers {
 			c.truncated(m, keep+1)
 		}
-		m.log.records = m.log.records[:keep-m.log.base]
+		m.log.end(keep)
+		m.changed()
 	}
 	if keep == core.LastIndex() {
 		return
@@ -209,8 +250,9 @@ func (m *member) follow(core *raft.Core, cut raft.Index) {
 		return
 	}
 	for i := range entries {
-		m.log.records = append(m.log.records, record{term: entries[i].Term, sum: raft.Sum(entries[i].Data)})
+		m.log.add(&entries[i], m.world.watch != nil)
 	}
+	m.changed()
 	for _, c := range m.group.checkers {
 		c.appended(m, keep+1)
 	}
@@ -225,6 +267,8 @@ func (m *member) said(message raft.Message) {
 
 // applied is told every command when the machine has applied it.
 func (m *member) applied(e *engine.Entry, c *command, chain uint64) {
+	m.face.applied++
+	m.world.watch.happened(&Happening{At: m.world.now, Kind: HappenedApply, Host: m.host.id, Event: raft.Event{Index: e.Index, Term: e.Term}})
 	for _, checker := range m.group.checkers {
 		checker.applied(m, e, c, chain)
 	}
@@ -232,6 +276,7 @@ func (m *member) applied(e *engine.Entry, c *command, chain uint64) {
 
 // restored is told that the machine took over a snapshot.
 func (m *member) restored(s *state) {
+	m.face.applied++
 	for _, checker := range m.group.checkers {
 		checker.restored(m, s)
 	}

@@ -33,6 +33,7 @@ type parcel struct {
 	group    raft.GroupID
 	message  raft.Message
 	bytes    []byte // instead of message, if there is a codec
+	flight   *flight
 }
 
 // memory is how many old messages a link keeps for replay.
@@ -90,6 +91,10 @@ func (n *network) send(from *host, e *engine.Envelope) {
 	} else if l.memory.chance(1, 16) {
 		l.old[l.memory.IntN(memory)] = p
 	}
+	if w.steering != nil {
+		w.steering.post(p)
+		return
+	}
 	if n.drop > 0 && l.harm.chance(n.drop, 1000) {
 		w.counts.injected("drop")
 		n.lose(p, "drop", "dropped")
@@ -118,7 +123,7 @@ func (n *network) post(p *parcel) {
 		at = max(at, l.last)
 		l.last = at
 	}
-	w.at(at, func() { n.arrive(p) })
+	w.launch(p, at)
 }
 
 // arrive delivers a message, if there is still a way and somebody at its end.
@@ -136,6 +141,7 @@ func (n *network) arrive(p *parcel) {
 		n.breakLink(p.from, p.to)
 	default:
 		l.told = false
+		n.world.watch.delivered(p.flight)
 		p.to.plan(0, func() { n.deliver(p) })
 	}
 }
@@ -159,6 +165,7 @@ func (n *network) lose(p *parcel, fault, why string) {
 	if fault != "" {
 		n.world.counts.effective(fault)
 	}
+	n.world.watch.lost(p, why)
 	n.world.story.add(&note{at: n.world.now, kind: noteLost, host: p.from.id, a: uint64(p.group), b: uint64(p.to.id), text: why, message: p.message})
 }
 

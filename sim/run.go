@@ -37,6 +37,8 @@ type Options struct {
 	Stop func() bool `json:"-"`
 	// Tell, if set, gets every line of the story as it happens.
 	Tell func(line string) `json:"-"`
+	// Watch, if set, gets what happens as values, for whoever shows the world; see View. It changes nothing of the run.
+	Watch func(*Happening) `json:"-"`
 }
 
 // Codec turns messages into bytes and back. The simulator declares what it needs of it; package transport/wire has it.

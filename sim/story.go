@@ -28,6 +28,7 @@ const (
 	noteFault
 	noteClient
 	notePhase
+	noteStop
 )
 
 // note is one thing that happened: the unit of the trace's hash, and of the story that a failing run tells. a, b and c mean what the kind
@@ -49,6 +50,7 @@ type story struct {
 	next  int
 	count uint64
 	tell  func(string) // if set, gets every line as it happens
+	watch func(*note)  // if set, gets every note
 }
 
 func (s *story) add(n *note) {
@@ -65,6 +67,9 @@ func (s *story) add(n *note) {
 	if len(s.ring) > 0 {
 		s.ring[s.next] = *n
 		s.next = (s.next + 1) % len(s.ring)
+	}
+	if s.watch != nil {
+		s.watch(n)
 	}
 	if s.tell != nil {
 		s.tell(n.String())
