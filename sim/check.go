@@ -5,6 +5,16 @@ import (
 	"github.com/balsa-raft/balsa/raft"
 )
 
+// applied is a command that a machine has applied: the entry as it was in the log, what was in its envelope, what the machine answered, and the chain of
+// hashes up to it.
+type applied struct {
+	entry   *engine.Entry
+	id      uint64
+	command []byte
+	answer  []byte
+	chain   uint64
+}
+
 // checker looks on as one group lives, and calls World.fail when it sees what may not be. It is told of changes only, when they
 // happened: m.log is the member's log after the change, but for truncated, which comes before. A checker embeds nothing for what it has no interest in.
 type checker interface {
@@ -19,9 +29,10 @@ type checker interface {
 	sent(m *member, message raft.Message)
 	// recovered: m was started again from its disk; was is its log before.
 	recovered(m *member, was *shadow)
-	// applied: m's machine has applied a command, with which its chain of hashes is this; restored: it took over a snapshot.
-	applied(m *member, e *engine.Entry, c *command, chain uint64)
-	restored(m *member, s *state)
+	// applied: m's machine has applied a command; restored: it took over a snapshot; hashed: its state after the command at an index has this hash.
+	applied(m *member, a *applied)
+	restored(m *member, h head)
+	hashed(m *member, index raft.Index, hash uint64)
 	// finished: the run is over, the group is live and quiet.
 	finished()
 }
@@ -29,15 +40,16 @@ type checker interface {
 // nothing is a checker without interests.
 type nothing struct{}
 
-func (nothing) elected(*member, raft.Term, raft.Index)           {}
-func (nothing) appended(*member, raft.Index)                     {}
-func (nothing) truncated(*member, raft.Index)                    {}
-func (nothing) committed(*member, raft.Index, raft.Index)        {}
-func (nothing) sent(*member, raft.Message)                       {}
-func (nothing) recovered(*member, *shadow)                       {}
-func (nothing) applied(*member, *engine.Entry, *command, uint64) {}
-func (nothing) restored(*member, *state)                         {}
-func (nothing) finished()                                        {}
+func (nothing) elected(*member, raft.Term, raft.Index)    {}
+func (nothing) appended(*member, raft.Index)              {}
+func (nothing) truncated(*member, raft.Index)             {}
+func (nothing) committed(*member, raft.Index, raft.Index) {}
+func (nothing) sent(*member, raft.Message)                {}
+func (nothing) recovered(*member, *shadow)                {}
+func (nothing) applied(*member, *applied)                 {}
+func (nothing) restored(*member, head)                    {}
+func (nothing) hashed(*member, raft.Index, uint64)        {}
+func (nothing) finished()                                 {}
 
 func newCheckers(g *group) []checker {
 	return []checker{
@@ -46,6 +58,5 @@ func newCheckers(g *group) []checker {
 		&checkCommit{group: g},
 		&checkMachine{group: g},
 		&checkPromise{group: g, votes: map[ballot]raft.MemberID{}},
-		&checkHistory{group: g},
 	}
 }

@@ -15,8 +15,9 @@ func (c *checkCommit) committed(m *member, from, to raft.Index) {
 	for i := from; i <= to; i++ {
 		r, here := m.log.at(i)
 		switch {
-		case i <= raft.Index(len(g.committed)):
-			fact := &g.committed[i-1]
+		case i <= g.forgotten:
+		case i <= g.size():
+			fact, _ := g.fact(i)
 			if here && r != fact.record || !here && i == m.log.base && m.log.baseTerm != fact.term {
 				m.world.fail("State Machine Safety", "%v takes %d@%d for committed, but %d@%d is", m, i, m.log.term(i), i, fact.term)
 				return
@@ -26,7 +27,7 @@ func (c *checkCommit) committed(m *member, from, to raft.Index) {
 			m.world.fail("State Machine Safety", "%v has a snapshot that stands for entry %d, which nobody had committed", m, i)
 			return
 		default:
-			g.committed = append(g.committed, fact{record: r, in: term})
+			g.commit(fact{record: r, in: term})
 			c.present(i)
 		}
 	}
@@ -34,7 +35,7 @@ func (c *checkCommit) committed(m *member, from, to raft.Index) {
 
 // present checks that whoever leads a higher term already has the entry that was committed just now.
 func (c *checkCommit) present(i raft.Index) {
-	fact := &c.group.committed[i-1]
+	fact, _ := c.group.fact(i)
 	for _, m := range c.group.members {
 		if m.running == nil || m.role != raft.Leader || m.term <= fact.in {
 			continue
@@ -44,8 +45,8 @@ func (c *checkCommit) present(i raft.Index) {
 }
 
 func (c *checkCommit) elected(m *member, term raft.Term, first raft.Index) {
-	for i := raft.Index(len(c.group.committed)); i > m.log.base; i-- {
-		if c.group.committed[i-1].in >= term {
+	for i := c.group.size(); i > max(m.log.base, c.group.forgotten); i-- {
+		if fact, _ := c.group.fact(i); fact.in >= term {
 			continue // Committed later than this leader was elected: a candidate may be slow to count its votes.
 		}
 		if i >= first || !c.has(m, i, term) {
@@ -57,8 +58,8 @@ func (c *checkCommit) elected(m *member, term raft.Term, first raft.Index) {
 
 // has tells whether the leader of a term has a committed entry.
 func (c *checkCommit) has(m *member, i raft.Index, term raft.Term) bool {
-	fact := &c.group.committed[i-1]
-	if i <= m.log.base {
+	fact, known := c.group.fact(i)
+	if i <= m.log.base || !known {
 		return true
 	}
 	if r, ok := m.log.at(i); !ok || r != fact.record {
@@ -70,17 +71,18 @@ func (c *checkCommit) has(m *member, i raft.Index, term raft.Term) bool {
 
 func (c *checkCommit) recovered(m *member, _ *shadow) {
 	g := c.group
-	if m.commit > raft.Index(len(g.committed)) {
-		m.world.fail("recovery", "%v starts with everything up to %d for committed, but nobody had more than %d", m, m.commit, len(g.committed))
+	if m.commit > g.size() {
+		m.world.fail("recovery", "%v starts with everything up to %d for committed, but nobody had more than %d", m, m.commit, g.size())
 		return
 	}
 	for i := m.log.base + 1; i <= m.commit; i++ {
-		if r, ok := m.log.at(i); !ok || r != g.committed[i-1].record {
+		fact, known := g.fact(i)
+		if r, ok := m.log.at(i); known && (!ok || r != fact.record) {
 			m.world.fail("recovery", "%v has applied entry %d, but its log has another one there", m, i)
 			return
 		}
 	}
-	if base := m.log.base; base > 0 && m.log.baseTerm != g.committed[base-1].term {
-		m.world.fail("recovery", "%v has a log that begins with %d@%d, but %d@%d was committed", m, base, m.log.baseTerm, base, g.committed[base-1].term)
+	if fact, known := g.fact(m.log.base); known && m.log.baseTerm != fact.term {
+		m.world.fail("recovery", "%v has a log that begins with %d@%d, but %d@%d was committed", m, m.log.base, m.log.baseTerm, m.log.base, fact.term)
 	}
 }

@@ -107,10 +107,11 @@ func (p *proof) ask(m *member) {
 	p.asked[m] = true
 	w := p.world
 	c := newClient(w, m.group)
-	c.busy, c.host, c.op, c.seq = true, m.host, len(m.group.history), 1
-	op := Operation{Group: m.group.id, Client: c.id, Host: m.host.id, ID: uint64(c.id)<<32 | 1, Call: w.now}
-	c.begin(op)
-	m.host.guard(func() { c.write(m, opWrite) })
+	r := c.source.Next()
+	for tries := 0; r.Command == nil && tries < 1000; tries++ {
+		r = c.source.Next()
+	}
+	c.ask(m, r)
 	var await func()
 	await = func() {
 		if c.busy {
@@ -118,7 +119,7 @@ func (p *proof) ask(m *member) {
 			return
 		}
 		p.asked[m] = false
-		p.shown[m] = m.group.history[c.op].Outcome == OutcomeDone
+		p.shown[m] = c.op.Outcome == OutcomeDone
 	}
 	await()
 }

@@ -1,6 +1,10 @@
 package sim
 
-import "github.com/balsa-raft/balsa/raft"
+import (
+	"maps"
+
+	"github.com/balsa-raft/balsa/raft"
+)
 
 // place is where an entry stands: by Log Matching it says everything about the entry and all before it.
 type place struct {
@@ -22,7 +26,12 @@ type checkLog struct {
 	nothing
 	group *group
 	seen  map[place]entryFact
+	// forgotten is the index up to which places are no longer known, newest the highest of all.
+	forgotten, newest raft.Index
 }
+
+// seenMost bounds how many places are remembered.
+const seenMost = 1 << 18
 
 func (c *checkLog) appended(m *member, from raft.Index) {
 	for i := from; i <= m.log.last(); i++ {
@@ -34,12 +43,23 @@ func (c *checkLog) appended(m *member, from raft.Index) {
 func (c *checkLog) see(m *member, p place, f entryFact) {
 	known, ok := c.seen[p]
 	switch {
+	case !ok && p.index > c.forgotten:
+		c.note(p, f)
 	case !ok:
-		c.seen[p] = f
 	case known.sum != f.sum:
 		m.world.fail("Log Matching", "%v and n%d have different entries at %d@%d", m, known.by, p.index, p.term)
 	case known.prev != f.prev:
 		m.world.fail("Log Matching", "before %d@%d, %v has an entry of term %d, and n%d one of term %d", p.index, p.term, m, f.prev, known.by, known.prev)
+	}
+}
+
+// note remembers a place, and forgets what is far behind when there are many.
+func (c *checkLog) note(p place, f entryFact) {
+	c.seen[p] = f
+	c.newest = max(c.newest, p.index)
+	if len(c.seen) > seenMost && c.newest > seenMost/2 {
+		c.forgotten = max(c.forgotten, c.newest-seenMost/2)
+		maps.DeleteFunc(c.seen, func(p place, _ entryFact) bool { return p.index <= c.forgotten })
 	}
 }
 
@@ -58,7 +78,7 @@ func (c *checkLog) recovered(m *member, _ *shadow) {
 	for i := m.log.base + 1; i <= m.log.last(); i++ {
 		r, _ := m.log.at(i)
 		p := place{index: i, term: r.term}
-		if _, ok := c.seen[p]; !ok {
+		if _, ok := c.seen[p]; !ok && i > c.forgotten {
 			m.world.fail("recovery", "%v has entry %d@%d after its start, which nobody ever had", m, i, r.term)
 			return
 		}

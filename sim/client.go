@@ -13,26 +13,26 @@ import (
 // errPatience is why a client gives up.
 var errPatience = errors.New("the client's patience ended")
 
-// client does one operation after the other on a group's registers, each at a host it picks.
+// client asks one request of its application after the other, each at a host it picks.
 type client struct {
-	world *World
-	id    int
-	group *group
-	rng   *stream
-	seq   uint64
-	// Of the operation that is on its way: its number in the history, where it was asked, and how to give up.
+	world  *World
+	id     int
+	group  *group
+	rng    *stream
+	source Client
+	seq    uint64
+	// Of the operation that is on its way: where it was asked, and how to give up.
 	busy    bool
-	op      int
+	op      Operation
 	host    *host
 	pending *engine.Pending
-	// seen are the values the client has seen, by register: what it expects in a compare-and-set.
-	seen [registers]uint64
 }
 
 // newClient makes the next client, who does nothing yet.
 func newClient(w *World, g *group) *client {
 	c := &client{world: w, id: len(w.clients) + 1, group: g}
 	c.rng = w.stream("client", uint64(c.id))
+	c.source = w.application.Client(c.id, w.stream("requests", uint64(c.id)).Rand)
 	w.clients = append(w.clients, c)
 	return c
 }
@@ -55,7 +55,7 @@ func (w *World) startWorkload() {
 // quiet says that clients begin no more operations: the end is near.
 func (w *World) quiet() bool { return w.healing && w.now >= w.healed+w.regime.Calm }
 
-// next begins an operation.
+// next begins an operation, at any host whose process runs.
 func (c *client) next() {
 	w := c.world
 	if w.quiet() || c.busy {
@@ -66,159 +66,168 @@ func (c *client) next() {
 		w.after(c.rng.around(50*time.Millisecond), c.next)
 		return
 	}
-	h := up[c.rng.IntN(len(up))]
-	register := c.rng.IntN(registers)
-	c.busy, c.host, c.pending, c.op = true, h, nil, len(c.group.history)
-	op := Operation{Group: c.group.id, Client: c.id, Host: h.id, Register: register, Call: w.now}
-	m := h.members[c.group.id-1]
+	m := up[c.rng.IntN(len(up))].members[c.group.id-1]
 	if m.running == nil {
-		c.busy = false
 		w.after(c.rng.around(50*time.Millisecond), c.next)
 		return
 	}
-	c.seq++
-	kind := pick(c.rng, opWrite, opWrite, opCompareAndSet, opRead, opRead)
-	if kind == opRead {
-		op.Read = true
-		c.begin(op)
-		// The caller's call reaches the process as one more thing to do.
-		h.guard(func() { c.read(m) })
-		return
-	}
-	op.ID, op.Compare = uint64(c.id)<<32|c.seq, kind == opCompareAndSet
-	if op.Compare {
-		op.Expect = c.seen[register]
-	}
-	c.begin(op)
-	h.guard(func() { c.write(m, kind) })
+	c.ask(m, c.source.Next())
 }
 
-// begin enters the operation into the history.
-func (c *client) begin(op Operation) {
+// ask makes a request at a member.
+func (c *client) ask(m *member, r Action) {
 	w := c.world
-	c.group.history = append(c.group.history, op)
-	number := c.op
-	c.tell("asks n%d: %s", op.Host, describeOperation(&op))
+	c.seq++
+	c.busy, c.host, c.pending = true, m.host, nil
+	c.op = Operation{Action: r, Group: c.group.id, Client: c.id, Host: m.host.id, Call: w.now}
+	if r.Command != nil {
+		c.op.ID = uint64(c.id)<<32 | c.seq
+	}
+	c.group.asked++
+	c.group.answers.began(&c.op)
+	c.tell("asks n%d: %s", c.op.Host, r.Text)
+	seq := c.seq
 	w.after(c.rng.between(w.regime.Patience/2, w.regime.Patience), func() {
-		if c.busy && c.op == number {
+		if c.busy && c.seq == seq {
 			c.giveUp()
 		}
 	})
+	if c.rng.chance(1, 200) && !w.quiet() {
+		w.after(c.rng.around(20*time.Millisecond), func() {
+			if c.busy && c.seq == seq {
+				c.crash()
+			}
+		})
+	}
+	// The caller's call reaches the process as one more thing to do.
+	switch {
+	case r.Command != nil:
+		m.host.guard(func() { c.propose(m) })
+	case r.Stale:
+		m.host.guard(func() { c.query(m, nil) })
+	default:
+		m.host.guard(func() { c.barrier(m) })
+	}
 }
 
-func (c *client) write(m *member, kind opKind) {
-	op := &c.group.history[c.op]
-	cmd := command{id: op.ID, kind: kind, register: uint8(op.Register), expect: op.Expect}
-	number := c.op
+// propose has the command replicated.
+func (c *client) propose(m *member) {
+	seq := c.seq
 	padding := 0
 	if c.world.regime.Padding > 0 {
 		padding = c.rng.IntN(c.world.regime.Padding + 1)
 	}
-	pending := m.running.ProposeAsync(cmd.encode(padding), func(r engine.Result, err error) {
-		if !c.busy || c.op != number {
+	pending := m.running.ProposeAsync(sealCommand(c.op.ID, padding, c.op.Command), func(r engine.Result, err error) {
+		if !c.busy || c.seq != seq {
 			return
 		}
-		c.end(func(op *Operation) {
-			switch {
-			case err == nil:
-				a, bad := decodeAnswer(r.Data)
-				if bad != nil {
-					c.world.fail("state machine", "client %d: %v", c.id, bad)
-				}
-				op.Outcome, op.Value, op.Wrote, op.Index = OutcomeDone, a.before, a.done, raft.Index(a.index)
-			case errors.Is(err, engine.ErrIndeterminate):
-				op.Outcome = OutcomeUnknown
-			default:
-				op.Outcome = OutcomeRefused
+		switch {
+		case err == nil:
+			index, answer, bad := openAnswer(r.Data)
+			if bad != nil {
+				c.world.fail("state machine", "client %d: %v", c.id, bad)
 			}
-		}, err)
+			c.op.Outcome, c.op.Answer, c.op.Index = OutcomeDone, answer, raft.Index(index)
+		case errors.Is(err, engine.ErrIndeterminate):
+			c.op.Outcome = OutcomeUnknown
+		default:
+			c.op.Outcome = OutcomeRefused
+		}
+		c.end(err)
 	})
-	if c.busy && c.op == number {
+	if c.busy && c.seq == seq {
 		c.pending = pending
 	}
 }
 
-// read waits for the barrier and reads the machine of the same member.
-func (c *client) read(m *member) {
-	number := c.op
+// barrier waits until the machine of the same member is as far as any was, and asks it then.
+func (c *client) barrier(m *member) {
+	seq := c.seq
 	m.running.ReadBarrierAsync(func(err error) {
-		if !c.busy || c.op != number {
-			return
+		if c.busy && c.seq == seq {
+			c.query(m, err)
 		}
-		c.end(func(op *Operation) {
-			op.Outcome = OutcomeRefused
-			if err == nil {
-				op.Outcome, op.Value, op.Index = OutcomeDone, m.machine.value[op.Register], m.machine.last
-			}
-		}, err)
 	})
 }
 
+// query asks the machine of a member, unless something went wrong before.
+func (c *client) query(m *member, err error) {
+	c.op.Outcome = OutcomeRefused
+	if err == nil {
+		c.op.Outcome = OutcomeDone
+		c.op.Answer = c.world.application.Read(m.machine.inner, c.op.Query)
+		c.op.Index = m.machine.last
+	}
+	c.end(err)
+}
+
 // end completes the operation and plans the next. It may be called from within a stage.
-func (c *client) end(complete func(*Operation), err error) {
-	op := &c.group.history[c.op]
+func (c *client) end(err error) {
+	op := &c.op
 	op.Return = c.world.now
-	complete(op)
 	c.busy, c.pending = false, nil
 	if op.Outcome == OutcomeDone {
-		c.seen[op.Register] = op.Value
-		if op.Wrote {
-			c.seen[op.Register] = op.ID
-		}
+		c.tell("is answered: %s: %s at %d", op.Text, describeBytes(op.Answer), op.Index)
+	} else {
+		c.tell("is answered: %s: %v, %v", op.Text, op.Outcome, err)
 	}
-	c.tell("is answered: %s, %v", describeOperation(op), err)
+	c.group.answers.end(op)
+	if c.world.options.Operations {
+		c.group.history = append(c.group.history, *op)
+	}
+	c.source.Ended(&op.Action, op.Outcome, op.Answer)
 	c.world.after(c.rng.around(c.world.regime.Think), c.next)
 }
 
 // giveUp ends the client's patience. A process that is paused does not even hear of it.
 func (c *client) giveUp() {
 	if c.pending == nil || c.host.paused {
-		c.end(func(op *Operation) { op.abandon() }, errPatience)
+		c.abandon(errPatience)
 		return
 	}
 	c.host.guard(func() { c.pending.Cancel(errPatience) })
 	if c.busy {
-		c.end(func(op *Operation) { op.abandon() }, errPatience)
+		c.abandon(errPatience)
 	}
+}
+
+// crash ends the client's process in the middle of an operation: nobody gives it up, nobody hears the answer, and what it knew is gone.
+func (c *client) crash() {
+	c.world.counts.injected("client crash")
+	if c.op.ID != 0 {
+		c.world.counts.effective("client crash")
+	}
+	c.tell("crashes")
+	c.source.Crashed()
+	c.abandon(errors.New("the client is gone"))
 }
 
 // hostCrashed ends what was asked of a process that is gone.
 func (c *client) hostCrashed(h *host) {
 	if c.busy && c.host == h {
-		c.end(func(op *Operation) { op.abandon() }, errors.New("the process is gone"))
+		c.abandon(errors.New("the process is gone"))
 	}
 }
 
-// abandon is the outcome of an operation nobody answers: a read changes nothing, a write may happen yet.
-func (op *Operation) abandon() {
-	op.Outcome = OutcomeUnknown
-	if op.Read {
-		op.Outcome = OutcomeRefused
+// abandon ends an operation that nobody answers: a query changes nothing, a command may happen yet.
+func (c *client) abandon(why error) {
+	c.op.Outcome = OutcomeUnknown
+	if c.op.ID == 0 {
+		c.op.Outcome = OutcomeRefused
 	}
+	c.end(why)
 }
 
 func (c *client) tell(format string, args ...any) {
 	c.world.story.add(&note{at: c.world.now, kind: noteClient, a: uint64(c.group.id), b: uint64(c.id), text: fmt.Sprintf(format, args...)})
 }
 
-func describeOperation(op *Operation) string {
-	text := ""
-	switch {
-	case op.Read:
-		text = fmt.Sprintf("read r%d", op.Register)
-	case op.Compare:
-		text = fmt.Sprintf("if r%d is %x set it to %x", op.Register, op.Expect, op.ID)
-	default:
-		text = fmt.Sprintf("set r%d to %x", op.Register, op.ID)
+// describeBytes shows an answer to people.
+func describeBytes(b []byte) string {
+	for _, c := range b {
+		if c < ' ' || c > '~' {
+			return fmt.Sprintf("%x", clipped(b))
+		}
 	}
-	switch {
-	case op.Return == 0:
-	case op.Outcome == OutcomeDone:
-		text += fmt.Sprintf(": had %x, wrote %v, at %d", op.Value, op.Wrote, op.Index)
-	case op.Outcome == OutcomeRefused:
-		text += ": refused"
-	default:
-		text += ": outcome unknown"
-	}
-	return text
+	return fmt.Sprintf("%q", clipped(b))
 }

@@ -5,69 +5,47 @@ import (
 	"errors"
 )
 
-// opKind is what a client wants of a register.
-type opKind uint8
+// An envelope is what the world puts around a client's command on its way through the log: a number that is unique in the world, so that the
+// checkers know each command wherever they meet it, and ballast, so that entries have many sizes.
+//
+//	id 8, length of the ballast 4, ballast, command
+const envelopeHead = 8 + 4
 
-const (
-	opWrite opKind = iota + 1
-	opCompareAndSet
-	opRead
-)
-
-// command is a write or a compare-and-set on its way through the log. Its id is unique in the world, and is the value it writes: so every value
-// tells who wrote it.
-type command struct {
-	id       uint64
-	kind     opKind
-	register uint8
-	expect   uint64 // of a compare-and-set
-}
-
-const commandHead = 8 + 1 + 1 + 8
-
-// encode adds padding bytes of ballast, so that entries have many sizes.
-func (c *command) encode(padding int) []byte {
-	b := make([]byte, 0, commandHead+padding)
-	b = binary.LittleEndian.AppendUint64(b, c.id)
-	b = append(b, byte(c.kind), c.register)
-	b = binary.LittleEndian.AppendUint64(b, c.expect)
-	for i := range padding {
-		b = append(b, byte(c.id)+byte(i))
+// sealCommand puts a command into an envelope.
+func sealCommand(id uint64, ballast int, command []byte) []byte {
+	b := make([]byte, 0, envelopeHead+ballast+len(command))
+	b = binary.LittleEndian.AppendUint64(b, id)
+	b = binary.LittleEndian.AppendUint32(b, uint32(ballast))
+	for i := range ballast {
+		b = append(b, byte(id)+byte(i))
 	}
-	return b
+	return append(b, command...)
 }
 
-var errNoCommand = errors.New("not a command")
+var errNoEnvelope = errors.New("not a command in an envelope")
 
-func decodeCommand(b []byte) (command, error) {
-	if len(b) < commandHead {
-		return command{}, errNoCommand
+// openCommand takes a command out of its envelope.
+func openCommand(b []byte) (id uint64, command []byte, err error) {
+	if len(b) < envelopeHead {
+		return 0, nil, errNoEnvelope
 	}
-	return command{
-		id: binary.LittleEndian.Uint64(b), kind: opKind(b[8]), register: b[9], expect: binary.LittleEndian.Uint64(b[10:]),
-	}, nil
-}
-
-// answer is what a command did: whether it took place, the value before it, and its index in the log.
-type answer struct {
-	done   bool
-	before uint64
-	index  uint64
-}
-
-func (a *answer) encode() []byte {
-	b := make([]byte, 0, 17)
-	b = append(b, 0)
-	if a.done {
-		b[0] = 1
+	ballast := uint64(binary.LittleEndian.Uint32(b[8:]))
+	if ballast > uint64(len(b)-envelopeHead) {
+		return 0, nil, errNoEnvelope
 	}
-	b = binary.LittleEndian.AppendUint64(b, a.before)
-	return binary.LittleEndian.AppendUint64(b, a.index)
+	return binary.LittleEndian.Uint64(b), b[envelopeHead+ballast:], nil
 }
 
-func decodeAnswer(b []byte) (answer, error) {
-	if len(b) != 17 {
-		return answer{}, errors.New("not an answer")
+// sealAnswer puts the index of a command before what the machine answered to it.
+func sealAnswer(index uint64, answer []byte) []byte {
+	b := make([]byte, 0, 8+len(answer))
+	return append(binary.LittleEndian.AppendUint64(b, index), answer...)
+}
+
+// openAnswer is the reverse of sealAnswer.
+func openAnswer(b []byte) (index uint64, answer []byte, err error) {
+	if len(b) < 8 {
+		return 0, nil, errors.New("not an answer")
 	}
-	return answer{done: b[0] == 1, before: binary.LittleEndian.Uint64(b[1:]), index: binary.LittleEndian.Uint64(b[9:])}, nil
+	return binary.LittleEndian.Uint64(b), b[8:], nil
 }

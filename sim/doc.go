@@ -7,7 +7,8 @@
 //
 //   - the five properties of the paper's figure 3 (check_election.go, check_log.go, check_commit.go, check_machine.go),
 //   - that no member breaks after a crash what it said before it (check_promise.go),
-//   - that operations on the registers are linearizable, none happens twice, and none happens that was refused (check_history.go),
+//   - that every answer is the oracle's, in the order of the log, that none stands before what had ended when it began, that nothing happens twice, and
+//     nothing that was refused (check_answers.go, ledger.go),
 //   - that the group is live again after healing (check_live.go).
 //
 // Invariants: nothing here reads the wall clock, starts a goroutine, or iterates a map in an order that matters. A checker never changes the

@@ -11,13 +11,16 @@ type group struct {
 	members  []*member // by host
 	checkers []checker
 
-	// committed are the entries that some member took for committed, from index 1 on.
+	// committed are the entries that some member took for committed, from the index after forgotten on.
 	committed []fact
-	// commands are the commands that some machine has applied, by index; their order is the one that all agree on.
-	commands []applied
-	// byID tells at which index a command was applied.
-	byID    map[uint64]raft.Index
+	forgotten raft.Index
+	// ledger has the commands among them that some machine has applied, answers judges what clients are told.
+	ledger  *ledger
+	answers *answers
+	// history is what clients did, as far as it is kept (Options.Operations); asked counts all of it.
 	history []Operation
+	asked   int
+	every   raft.Index // at which indexes states are compared
 }
 
 // fact is a committed entry.
@@ -27,19 +30,43 @@ type fact struct {
 	in raft.Term
 }
 
-// applied is a command that was applied, and the chain of hashes up to it.
-type applied struct {
-	index   raft.Index
-	command command
-	sum     uint32
-	chain   uint64
-}
-
 func newGroup(w *World, id raft.GroupID) *group {
-	g := &group{world: w, id: id, byID: map[uint64]raft.Index{}}
+	g := &group{world: w, id: id}
+	g.ledger, g.answers = newLedger(g, w.application.Model()), newAnswers(g)
+	g.every = pick[raft.Index](w.stream("compared states", uint64(id)), 1, 1, 4, 16)
 	g.checkers = newCheckers(g)
 	return g
 }
+
+// stride says that states are compared at its multiples. Where it is large machines get large batches, where it is 1 every state is seen.
+func (g *group) stride() raft.Index { return g.every }
+
+// factsMost bounds how many committed entries are remembered.
+const factsMost = 1 << 18
+
+// commit notes that the next entry is committed.
+func (g *group) commit(f fact) {
+	g.committed = append(g.committed, f)
+	if len(g.committed) >= factsMost {
+		drop := len(g.committed) / 2
+		g.forgotten += raft.Index(drop)
+		g.committed = append([]fact(nil), g.committed[drop:]...)
+	}
+}
+
+// size is the index of the newest committed entry.
+func (g *group) size() raft.Index { return g.forgotten + raft.Index(len(g.committed)) }
+
+// fact returns the committed entry at an index; false if there is none, or it is forgotten.
+func (g *group) fact(i raft.Index) (*fact, bool) {
+	if i <= g.forgotten || i > g.size() {
+		return &fact{}, false
+	}
+	return &g.committed[i-g.forgotten-1], true
+}
+
+// happened is told of each command when it is applied for the first time.
+func (g *group) happened(d *deed) { g.answers.happened(d) }
 
 // bootstrap is the configuration the group is founded with.
 func (g *group) bootstrap() raft.Configuration {

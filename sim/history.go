@@ -16,24 +16,33 @@ const (
 	OutcomeRefused // it did not happen, and never will
 )
 
+// String names an outcome.
+func (o Outcome) String() string {
+	switch o {
+	case OutcomeDone:
+		return "done"
+	case OutcomeRefused:
+		return "refused"
+	}
+	return "outcome unknown"
+}
+
 // Operation is something a client did, and what it learned.
 type Operation struct {
+	Action
 	Group  raft.GroupID
 	Client int
 	// Host is where the client asked.
 	Host raft.MemberID
-	// ID is the value that is written, unique in the world; 0 for a read.
-	ID       uint64
-	Register int
-	// Read, or Expect in a compare-and-set that only writes if the register has that value; otherwise a plain write.
-	Read, Compare bool
-	Expect        uint64
+	// ID is the number of a command, unique in the world; 0 for a query.
+	ID uint64
 	// Call and Return bound it in time; Return is 0 while it has not ended.
 	Call, Return time.Duration
 	Outcome      Outcome
-	// Value is what the register had: at the read, or before the write. Wrote says whether the write took place. Only if Outcome is OutcomeDone.
-	Value uint64
-	Wrote bool
-	// Index is, of a write, where it is in the log, and of a read how far the machine was.
+	// Answer is what the machine said, only if Outcome is OutcomeDone.
+	Answer []byte
+	// Index is, of a command, where it is in the log, and of a query how far the machine was.
 	Index raft.Index
+	// after is the operation with the highest index that had ended when this one began.
+	after ended
 }

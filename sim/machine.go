@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -10,28 +9,11 @@ import (
 	"github.com/balsa-raft/balsa/raft"
 )
 
-// registers is how many registers a machine has. Few, so that clients meet.
-const registers = 4
-
-// state is what a machine replicates: some registers, and a chain of hashes over every command it ever applied, so that two machines
-// which differed once differ for ever.
-type state struct {
-	value [registers]uint64
+// head is what the world keeps of every machine beside its state: how far it is, and a chain of hashes over every command it ever applied, so that
+// two machines which differed once differ for ever.
+type head struct {
 	chain uint64
 	last  raft.Index // of the last command applied
-}
-
-// apply is the one place that says what a command does; the reference that histories are judged by uses it too.
-func (s *state) apply(index raft.Index, c *command, sum uint32) answer {
-	r := int(c.register) % registers
-	a := answer{before: s.value[r], index: uint64(index)}
-	a.done = c.kind == opWrite || s.value[r] == c.expect
-	if a.done {
-		s.value[r] = c.id
-	}
-	s.chain = chained(s.chain, index, sum)
-	s.last = index
-	return a
 }
 
 func chained(chain uint64, index raft.Index, sum uint32) uint64 {
@@ -41,79 +23,148 @@ func chained(chain uint64, index raft.Index, sum uint32) uint64 {
 	return x ^ x>>29
 }
 
-func (s *state) encode() []byte {
-	var b []byte
-	for _, v := range s.value {
-		b = binary.LittleEndian.AppendUint64(b, v)
-	}
-	b = binary.LittleEndian.AppendUint64(b, s.chain)
-	return binary.LittleEndian.AppendUint64(b, uint64(s.last))
-}
-
-func (s *state) decode(b []byte) error {
-	if len(b) != 8*(registers+2) {
-		return fmt.Errorf("a snapshot of the registers has %d bytes, not %d", 8*(registers+2), len(b))
-	}
-	for i := range s.value {
-		s.value[i] = binary.LittleEndian.Uint64(b[8*i:])
-	}
-	s.chain = binary.LittleEndian.Uint64(b[8*registers:])
-	s.last = raft.Index(binary.LittleEndian.Uint64(b[8*registers+8:]))
-	return nil
-}
-
-// machine is the state machine of one member. Its snapshots carry ballast, so that some take many chunks.
+// machine is the state machine of one member as the engine sees it: that of the application, whose commands it takes out of their envelopes and whose
+// snapshots it puts behind a head and some ballast, so that some take many chunks.
 type machine struct {
-	state
-	member  *member
-	ballast int
+	head
+	inner  engine.StateMachine
+	member *member
+	// blind says that the machine came back at an index of which the world does not know the chain any more.
+	blind bool
 }
 
 var _ engine.StateMachine = (*machine)(nil)
 
-// Apply implements engine.StateMachine.
+// newMachine makes a member's machine for a new process.
+func newMachine(m *member) (*machine, engine.StateMachine, error) {
+	w := m.world
+	inner, err := w.application.Machine(Place{
+		Group: m.group.id, Host: m.host.id, Durable: w.regime.Durable, Previous: m.previous, Rand: m.flushes.Rand,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	m.previous = inner
+	mc := &machine{inner: inner, member: m}
+	durable, ok := inner.(engine.DurableStateMachine)
+	if !ok {
+		return mc, mc, nil
+	}
+	mc.last = durable.DurableIndex()
+	var known bool
+	if mc.chain, known = m.group.ledger.chainAt(mc.last); !known {
+		mc.blind = true
+	}
+	return mc, &durableMachine{machine: mc, durable: durable}, nil
+}
+
+// Apply implements engine.StateMachine. The batch goes to the application's machine as it came, but for a cut at each index at which states are
+// compared.
 func (m *machine) Apply(entries []engine.Entry) []engine.Result {
-	results := make([]engine.Result, len(entries))
+	results := make([]engine.Result, 0, len(entries))
+	stride := m.member.group.stride()
+	batch := make([]engine.Entry, 0, len(entries))
+	ids := make([]uint64, 0, len(entries))
+	from := 0
 	for i := range entries {
-		e := &entries[i]
-		c, err := decodeCommand(e.Data)
+		e := entries[i]
+		id, command, err := openCommand(e.Data)
 		if err != nil {
-			m.member.world.fail("state machine", "n%d g%d: entry %d: %v", m.member.host.id, m.member.group.id, e.Index, err)
-			return results
+			m.member.world.fail("state machine", "%v: entry %d: %v", m.member, e.Index, err)
+			return make([]engine.Result, len(entries))
 		}
-		a := m.apply(e.Index, &c, raft.Sum(e.Data))
-		results[i].Data = a.encode()
-		m.member.applied(e, &c, m.chain)
+		e.Data = command
+		batch, ids = append(batch, e), append(ids, id)
+		if at := e.Index%stride == 0; at || i == len(entries)-1 {
+			results = append(results, m.applyBatch(entries[from:i+1], batch, ids)...)
+			batch, ids, from = batch[:0], ids[:0], i+1
+			if at {
+				m.compare()
+			}
+		}
 	}
 	return results
 }
 
+// applyBatch hands some commands to the application's machine.
+func (m *machine) applyBatch(entries, batch []engine.Entry, ids []uint64) []engine.Result {
+	results := m.inner.Apply(batch)
+	if len(results) != len(batch) {
+		m.member.world.fail("state machine", "the machine of %v gave %d results for %d entries", m.member, len(results), len(batch))
+		return make([]engine.Result, len(batch))
+	}
+	sealed := make([]engine.Result, len(batch))
+	for i := range batch {
+		m.chain, m.last = chained(m.chain, batch[i].Index, raft.Sum(entries[i].Data)), batch[i].Index
+		m.member.applied(&applied{entry: &entries[i], id: ids[i], command: batch[i].Data, answer: results[i].Data, chain: m.chain})
+		sealed[i].Data = sealAnswer(uint64(batch[i].Index), results[i].Data)
+	}
+	return sealed
+}
+
+// compare has the state compared with that of other machines at the same index.
+func (m *machine) compare() {
+	hash, err := stateHash(m.inner)
+	if err != nil {
+		m.member.world.fail("state machine", "the machine of %v cannot capture its state at %d: %v", m.member, m.last, err)
+		return
+	}
+	m.member.hashed(m.last, hash)
+}
+
 // Snapshot implements engine.StateMachine.
 func (m *machine) Snapshot() (engine.SnapshotWriter, error) {
-	return &capture{body: append(m.encode(), ballast(m.chain, m.ballast)...)}, nil
+	m.compare() // Restore compares again: what was captured is what comes back.
+	inner, err := m.inner.Snapshot()
+	if err != nil {
+		return nil, err
+	}
+	return &capture{head: m.head, ballast: m.member.world.regime.Ballast, inner: inner}, nil
 }
+
+const snapshotHead = 8 + 8 + 4
 
 // Restore implements engine.StateMachine.
 func (m *machine) Restore(r io.Reader) error {
-	body, err := io.ReadAll(r)
-	if err != nil {
+	var fixed [snapshotHead]byte
+	if _, err := io.ReadFull(r, fixed[:]); err != nil {
+		return fmt.Errorf("read the head of a snapshot: %w", err)
+	}
+	h := head{chain: binary.LittleEndian.Uint64(fixed[:]), last: raft.Index(binary.LittleEndian.Uint64(fixed[8:]))}
+	if err := skipBallast(r, h.chain, int(binary.LittleEndian.Uint32(fixed[16:]))); err != nil {
+		return fmt.Errorf("the ballast of the snapshot at %d is damaged: %w", h.last, err)
+	}
+	if err := m.inner.Restore(r); err != nil {
 		return err
 	}
-	const head = 8 * (registers + 2)
-	if len(body) < head {
-		return fmt.Errorf("a snapshot of %d bytes is too short", len(body))
-	}
-	var s state
-	if err := s.decode(body[:head]); err != nil {
-		return err
-	}
-	if !bytes.Equal(body[head:], ballast(s.chain, len(body)-head)) {
-		return fmt.Errorf("the ballast of the snapshot at %d is damaged", s.last)
-	}
-	m.state = s
-	m.member.restored(&s)
+	m.head, m.blind = h, false
+	m.member.restored(h)
+	m.compare()
 	return nil
 }
+
+// capture is a snapshot on its way to disk.
+type capture struct {
+	head
+	ballast int
+	inner   engine.SnapshotWriter
+}
+
+// WriteTo implements io.WriterTo.
+func (c *capture) WriteTo(w io.Writer) (int64, error) {
+	b := binary.LittleEndian.AppendUint64(nil, c.chain)
+	b = binary.LittleEndian.AppendUint64(b, uint64(c.last))
+	b = binary.LittleEndian.AppendUint32(b, uint32(c.ballast))
+	n, err := w.Write(append(b, ballast(c.chain, c.ballast)...))
+	if err != nil {
+		return int64(n), err
+	}
+	more, err := c.inner.WriteTo(w)
+	return int64(n) + more, err
+}
+
+// Close implements io.Closer.
+func (c *capture) Close() error { return c.inner.Close() }
 
 // ballast is n bytes that follow from the chain.
 func ballast(chain uint64, n int) []byte {
@@ -127,52 +178,31 @@ func ballast(chain uint64, n int) []byte {
 	return b
 }
 
-// capture is a snapshot on its way to disk.
-type capture struct{ body []byte }
-
-// WriteTo implements io.WriterTo.
-func (c *capture) WriteTo(w io.Writer) (int64, error) {
-	n, err := w.Write(c.body)
-	return int64(n), err
+// skipBallast reads ballast, and checks it.
+func skipBallast(r io.Reader, chain uint64, n int) error {
+	if n > 1<<30 {
+		return fmt.Errorf("%d bytes", n)
+	}
+	got := make([]byte, n)
+	if _, err := io.ReadFull(r, got); err != nil {
+		return err
+	}
+	if want := ballast(chain, n); string(got) != string(want) {
+		return fmt.Errorf("%d bytes that are not what was written", n)
+	}
+	return nil
 }
 
-// Close implements io.Closer.
-func (c *capture) Close() error { return nil }
-
-// durableMachine keeps its state itself, as a database does: image is what it has on stable storage, which survives a crash and lags behind by as
-// much as it likes.
+// durableMachine is machine for an application's machine that keeps its state itself.
 type durableMachine struct {
-	machine
-	image *state // the world's: it outlives the process
+	*machine
+	durable engine.DurableStateMachine
 }
 
 var _ engine.DurableStateMachine = (*durableMachine)(nil)
 
 // DurableIndex implements engine.DurableStateMachine.
-func (m *durableMachine) DurableIndex() raft.Index { return m.image.last }
+func (m *durableMachine) DurableIndex() raft.Index { return m.durable.DurableIndex() }
 
 // Flush implements engine.DurableStateMachine.
-func (m *durableMachine) Flush() error {
-	*m.image = m.state
-	return nil
-}
-
-// Apply implements engine.DurableStateMachine. Now and then the database flushes by itself.
-func (m *durableMachine) Apply(entries []engine.Entry) []engine.Result {
-	results := m.machine.Apply(entries)
-	if m.member.flushes.chance(1, 64) {
-		*m.image = m.state
-	}
-	return results
-}
-
-// Restore implements engine.DurableStateMachine. The state may become durable with it, or later.
-func (m *durableMachine) Restore(r io.Reader) error {
-	if err := m.machine.Restore(r); err != nil {
-		return err
-	}
-	if m.member.flushes.chance(1, 2) {
-		*m.image = m.state
-	}
-	return nil
-}
+func (m *durableMachine) Flush() error { return m.durable.Flush() }

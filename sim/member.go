@@ -78,8 +78,11 @@ type member struct {
 
 	running *engine.Group // nil while there is no process
 	machine *machine
-	flushes *stream // when such a machine saves it
-	image   state   // what a machine that keeps its state itself has on stable storage
+	flushes *stream // when a machine that keeps its state itself saves it
+	// previous is the application's machine of this life of the process or, while there is none, of the one before.
+	previous engine.StateMachine
+	// shown is the index of the newest state that a stale query has seen in this life of the process.
+	shown raft.Index
 
 	events []raft.Event // since the last look
 	log    shadow
@@ -101,22 +104,21 @@ func (m *member) String() string { return fmt.Sprintf("n%d of g%d", m.host.id, m
 
 // start begins the member's part in a new process.
 func (m *member) start(e *engine.Host, log *wal.Log) error {
-	regime := &m.world.regime
 	o := engine.StartOptions{Group: m.group.id, Self: m.host.id}
 	if m.host.founder {
 		o.Bootstrap = m.group.bootstrap()
 	}
 	if m.world.steering != nil {
-		book := &notebook{machine: machine{member: m}}
+		book := newNotebook(m)
 		m.machine, o.Machine = &book.machine, book
 		m.face.book = book
-	} else if regime.Durable {
-		durable := &durableMachine{machine: machine{state: m.image, member: m, ballast: regime.Ballast}, image: &m.image}
-		m.machine, o.Machine = &durable.machine, durable
 	} else {
-		m.machine = &machine{member: m, ballast: regime.Ballast}
-		o.Machine = m.machine
+		var err error
+		if m.machine, o.Machine, err = newMachine(m); err != nil {
+			return fmt.Errorf("make the machine: %w", err)
+		}
 	}
+	m.shown = 0
 	m.events = m.events[:0]
 	g, err := e.Start(o)
 	if err != nil {
@@ -128,6 +130,9 @@ func (m *member) start(e *engine.Host, log *wal.Log) error {
 
 // stopped forgets the process.
 func (m *member) stopped() {
+	if c, ok := m.previous.(Crasher); ok && m.machine != nil {
+		c.Crash()
+	}
 	m.face.disk, m.face.book = nil, nil
 	m.changed()
 	m.running, m.machine = nil, nil
@@ -266,18 +271,25 @@ func (m *member) said(message raft.Message) {
 }
 
 // applied is told every command when the machine has applied it.
-func (m *member) applied(e *engine.Entry, c *command, chain uint64) {
+func (m *member) applied(a *applied) {
 	m.face.applied++
-	m.world.watch.happened(&Happening{At: m.world.now, Kind: HappenedApply, Host: m.host.id, Event: raft.Event{Index: e.Index, Term: e.Term}})
-	for _, checker := range m.group.checkers {
-		checker.applied(m, e, c, chain)
+	m.world.watch.happened(&Happening{At: m.world.now, Kind: HappenedApply, Host: m.host.id, Event: raft.Event{Index: a.entry.Index, Term: a.entry.Term}})
+	for _, c := range m.group.checkers {
+		c.applied(m, a)
 	}
 }
 
 // restored is told that the machine took over a snapshot.
-func (m *member) restored(s *state) {
+func (m *member) restored(h head) {
 	m.face.applied++
-	for _, checker := range m.group.checkers {
-		checker.restored(m, s)
+	for _, c := range m.group.checkers {
+		c.restored(m, h)
+	}
+}
+
+// hashed is told the hash of the machine's state after the command at an index.
+func (m *member) hashed(index raft.Index, hash uint64) {
+	for _, c := range m.group.checkers {
+		c.hashed(m, index, hash)
 	}
 }

@@ -3,7 +3,6 @@ package sim
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -34,6 +33,8 @@ type Command struct {
 }
 
 const commandMark = 'n'
+
+var errNoNotebookCommand = errors.New("not a command of a notebook")
 
 func (c *Command) encode() []byte {
 	b := []byte{commandMark, byte(c.Verb)}
@@ -80,12 +81,12 @@ func (r *reader) text() string {
 // ParseCommand reads the data of an entry of a notebook.
 func ParseCommand(b []byte) (Command, error) {
 	if len(b) < 2 || b[0] != commandMark {
-		return Command{}, errNoCommand
+		return Command{}, errNoNotebookCommand
 	}
 	r := reader{b: b[2:]}
 	c := Command{Verb: Verb(b[1]), Client: r.number(), Request: r.number(), Attempt: r.number(), Key: r.text(), Value: r.text(), Expect: r.text()}
 	if r.bad || len(r.b) > 0 {
-		return Command{}, errNoCommand
+		return Command{}, errNoNotebookCommand
 	}
 	return c, nil
 }
@@ -144,8 +145,56 @@ func decodeReply(b []byte) (Reply, error) {
 // twice happens once (thesis §6.3), unless the world is told not to.
 type notebook struct {
 	machine
+	contents
+}
+
+// contents is what a notebook holds.
+type contents struct {
 	pages    map[string]page
 	sessions map[uint64]session
+	// forgets says that requests which come twice happen twice.
+	forgets bool
+}
+
+func newContents(forgets bool) contents {
+	return contents{pages: map[string]page{}, sessions: map[uint64]session{}, forgets: forgets}
+}
+
+// newNotebook makes a member's notebook for a new process.
+func newNotebook(m *member) *notebook {
+	n := &notebook{machine: machine{member: m}, contents: newContents(m.world.steering.setup.NoSessions)}
+	n.inner = n
+	return n
+}
+
+// notebooks is the application of steered worlds, as far as they need one: their clients are whoever steers.
+type notebooks struct {
+	Application
+	forgets bool
+}
+
+// Model implements Application.
+func (a notebooks) Model() Model { return &notebookModel{newContents(a.forgets)} }
+
+// notebookModel is the oracle of a notebook.
+type notebookModel struct{ contents }
+
+// Apply implements Model.
+func (m *notebookModel) Apply(e engine.Entry) []byte {
+	c, err := ParseCommand(e.Data)
+	if err != nil {
+		return nil
+	}
+	reply := m.once(e.Index, &c)
+	return reply.encode()
+}
+
+// Read implements Model.
+func (m *notebookModel) Read([]byte) []byte { return nil }
+
+// Clone implements Model.
+func (m *notebookModel) Clone() Model {
+	return &notebookModel{contents{pages: maps.Clone(m.pages), sessions: maps.Clone(m.sessions), forgets: m.forgets}}
 }
 
 // page is a key's value and where it is from; a deleted key keeps its place.
@@ -176,16 +225,13 @@ func (n *notebook) Apply(entries []engine.Entry) []engine.Result {
 		results[i].Data = reply.encode()
 		n.chain = chained(n.chain, e.Index, raft.Sum(e.Data))
 		n.last = e.Index
-		n.member.applied(e, &command{id: c.Request<<16 | c.Attempt}, n.chain)
+		n.member.applied(&applied{entry: e, id: c.Request<<16 | c.Attempt, command: e.Data, answer: results[i].Data, chain: n.chain})
 	}
 	return results
 }
 
-func (n *notebook) once(index raft.Index, c *Command) Reply {
-	if n.pages == nil {
-		n.pages, n.sessions = map[string]page{}, map[uint64]session{}
-	}
-	if n.member.world.steering.setup.NoSessions {
+func (n *contents) once(index raft.Index, c *Command) Reply {
+	if n.forgets {
 		return n.write(index, c)
 	}
 	if s, ok := n.sessions[c.Client]; ok && s.request == c.Request {
@@ -197,7 +243,7 @@ func (n *notebook) once(index raft.Index, c *Command) Reply {
 }
 
 // write is the one place that says what a command does.
-func (n *notebook) write(index raft.Index, c *Command) Reply {
+func (n *contents) write(index raft.Index, c *Command) Reply {
 	p, known := n.pages[c.Key]
 	r := Reply{Before: p.text, Found: known && !p.deleted, Index: index, Version: p.version}
 	next := page{text: c.Value, version: index}
@@ -237,20 +283,17 @@ func (n *notebook) list() []KeyValue {
 	return pairs
 }
 
-// list shows the registers of a campaign's machine.
+// list shows what a machine of a campaign has, if it can tell.
 func (m *machine) list() []KeyValue {
-	pairs := []KeyValue{}
-	for i, v := range m.value {
-		if v != 0 {
-			pairs = append(pairs, KeyValue{Key: fmt.Sprintf("r%d", i), Value: fmt.Sprintf("%x", v)})
-		}
+	if l, ok := m.inner.(interface{ list() []KeyValue }); ok {
+		return l.list()
 	}
-	return pairs
+	return []KeyValue{}
 }
 
 // Snapshot implements engine.StateMachine.
 func (n *notebook) Snapshot() (engine.SnapshotWriter, error) {
-	b := n.encode()
+	b := binary.AppendUvarint(binary.AppendUvarint(nil, n.chain), uint64(n.last))
 	b = binary.AppendUvarint(b, uint64(len(n.pages)))
 	for _, key := range slices.Sorted(maps.Keys(n.pages)) {
 		p := n.pages[key]
@@ -263,7 +306,7 @@ func (n *notebook) Snapshot() (engine.SnapshotWriter, error) {
 		b = binary.AppendUvarint(binary.AppendUvarint(b, client), s.request)
 		b = appendText(b, string(s.reply.encode()))
 	}
-	return &capture{body: b}, nil
+	return snapshotBytes(b), nil
 }
 
 func flag(on bool) uint64 {
@@ -279,15 +322,8 @@ func (n *notebook) Restore(r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	const head = 8 * (registers + 2)
-	if len(body) < head {
-		return fmt.Errorf("a snapshot of %d bytes is too short", len(body))
-	}
-	var s state
-	if err := s.decode(body[:head]); err != nil {
-		return err
-	}
-	in := reader{b: body[head:]}
+	in := reader{b: body}
+	h := head{chain: in.number(), last: raft.Index(in.number())}
 	pages, sessions := map[string]page{}, map[uint64]session{}
 	for range in.number() {
 		key, text, version := in.text(), in.text(), in.number()
@@ -304,7 +340,7 @@ func (n *notebook) Restore(r io.Reader) error {
 		}
 		sessions[client] = session{request: request, reply: reply}
 	}
-	n.state, n.pages, n.sessions = s, pages, sessions
-	n.member.restored(&s)
+	n.head, n.pages, n.sessions = h, pages, sessions
+	n.member.restored(h)
 	return nil
 }

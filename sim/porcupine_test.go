@@ -15,13 +15,13 @@ import (
 var register = porcupine.Model{
 	Init: func() any { return uint64(0) },
 	Step: func(state, input, output any) (bool, any) {
-		value, op, known := state.(uint64), input.(sim.Operation), output.(sim.Operation).Outcome == sim.OutcomeDone
-		writes := !op.Read && (!op.Compare || value == op.Expect)
-		if known && (op.Value != value || op.Wrote != writes) {
+		value, op, known := state.(uint64), input.(sim.RegisterOperation), output.(bool)
+		writes := op.Write != 0 && (!op.Compare || value == op.Expect)
+		if known && (op.Before != value || op.Wrote != writes && op.Write != 0) {
 			return false, state
 		}
 		if writes {
-			return true, op.ID
+			return true, op.Write
 		}
 		return true, state
 	},
@@ -32,7 +32,7 @@ var register = porcupine.Model{
 func TestPorcupineAgrees(t *testing.T) {
 	judged := 0
 	for seed := uint64(2000); seed < 2030; seed++ {
-		r := sim.Run(seed, sim.Options{Duration: 2 * time.Second})
+		r := sim.Run(seed, sim.Options{Duration: 2 * time.Second, Workload: "registers", Operations: true})
 		if r.Failure != nil {
 			t.Fatalf("seed %d: %v", seed, r.Failure)
 		}
@@ -62,11 +62,12 @@ func unknown(history []porcupine.Operation) (n int) {
 
 // TestPorcupineWouldNotice makes sure that the model can fail: a read that is told an old value.
 func TestPorcupineWouldNotice(t *testing.T) {
-	r := sim.Run(2001, sim.Options{Members: 3, Duration: 2 * time.Second, Faults: []string{}})
+	r := sim.Run(2001, sim.Options{Members: 3, Duration: 2 * time.Second, Faults: []string{}, Workload: "registers", Operations: true})
 	broken := 0
 	for i := range r.Operations {
-		if op := &r.Operations[i]; op.Read && op.Outcome == sim.OutcomeDone && op.Value != 0 {
-			op.Value ^= 1
+		op := &r.Operations[i]
+		if read, ok := op.Register(); ok && op.ID == 0 && op.Outcome == sim.OutcomeDone && read.Before != 0 {
+			op.Answer[0] ^= 1
 			broken++
 			break
 		}
@@ -85,16 +86,19 @@ func TestPorcupineWouldNotice(t *testing.T) {
 // byRegister makes porcupine's histories: what was refused is left out, what is unknown never ends.
 func byRegister(operations []sim.Operation) map[string][]porcupine.Operation {
 	histories := map[string][]porcupine.Operation{}
-	for _, op := range operations {
-		if op.Outcome == sim.OutcomeRefused || op.Outcome == sim.OutcomeUnknown && op.Read {
+	for i := range operations {
+		op := &operations[i]
+		known := op.Outcome == sim.OutcomeDone
+		r, alone := op.Register()
+		if !alone || op.Outcome == sim.OutcomeRefused || !known && op.ID == 0 {
 			continue
 		}
-		key := fmt.Sprintf("g%d r%d", op.Group, op.Register)
+		key := fmt.Sprintf("g%d r%d", op.Group, r.Register)
 		end := int64(op.Return)
-		if op.Outcome == sim.OutcomeUnknown {
+		if !known {
 			end = math.MaxInt64
 		}
-		histories[key] = append(histories[key], porcupine.Operation{ClientId: op.Client, Input: op, Output: op, Call: int64(op.Call), Return: end})
+		histories[key] = append(histories[key], porcupine.Operation{ClientId: op.Client, Input: r, Output: known, Call: int64(op.Call), Return: end})
 	}
 	return histories
 }

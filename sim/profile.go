@@ -63,6 +63,9 @@ func (o *Options) Check() error {
 	if _, err := profile(o.Profile); err != nil {
 		return err
 	}
+	if o.Workload != "" && applicationNamed(o.Workload) == nil {
+		return fmt.Errorf("there is no workload %q: choose one of %s", o.Workload, strings.Join(WorkloadNames(), ", "))
+	}
 	known := map[string]bool{}
 	for _, name := range FaultNames() {
 		known[name] = true

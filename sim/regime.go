@@ -21,6 +21,7 @@ type Regime struct {
 	Hop       time.Duration `json:"hop_ns"`       // mean time until a stage runs that has work
 	Disk      time.Duration `json:"disk_ns"`      // mean time of an fsync
 	Apply     time.Duration `json:"apply_ns"`     // mean time until a batch is applied
+	Workload  string        `json:"workload"`     // which application
 	Clients   int           `json:"clients"`      // of each group
 	Think     time.Duration `json:"think_ns"`     // mean time a client waits between two operations
 	Patience  time.Duration `json:"patience_ns"`  // how long a client waits for an answer
@@ -65,6 +66,13 @@ func Draw(seed uint64, o Options) Regime {
 		Padding:  pick(of("padding"), 0, 64, 2000),
 		Durable:  of("durable").chance(1, 3),
 		Segment:  pick[int64](of("segment"), 16<<10, 64<<10),
+	}
+	r.Workload = o.Workload
+	switch {
+	case o.Application != nil:
+		r.Workload = o.Application.Name()
+	case r.Workload == "":
+		r.Workload = pick(of("workload"), WorkloadNames()...)
 	}
 	if ballast := of("ballast"); ballast.chance(1, 8) {
 		r.Ballast = 300<<10 + ballast.IntN(400<<10)
@@ -131,8 +139,8 @@ func (r Regime) String() string {
 		names = append(names, f.Name)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d members, %d groups, %v of faults [%s], message %v, fsync %v, apply %v, %d clients every %v", r.Members, r.Groups, r.Duration,
-		strings.Join(names, ", "), r.Delay, r.Disk, r.Apply, r.Clients, r.Think)
+	fmt.Fprintf(&b, "%d members, %d groups, %v of faults [%s], message %v, fsync %v, apply %v, %d clients of %s every %v", r.Members, r.Groups, r.Duration,
+		strings.Join(names, ", "), r.Delay, r.Disk, r.Apply, r.Clients, r.Workload, r.Think)
 	fmt.Fprintf(&b, ", compact at %d bytes or %d entries and keep %d, messages of %d bytes, %d in flight, %d bytes uncommitted, %d cached", r.CompactBytes,
 		r.CompactEntries, r.KeepEntries, r.Core.MaxMessageBytes, r.Core.MaxInflightMessages, r.Core.MaxUncommittedBytes, r.Core.MaxCachedBytes)
 	for _, has := range []struct {

@@ -29,6 +29,14 @@ type Options struct {
 	Strikes map[string][]int `json:"strikes,omitempty"`
 	// Without names clients that do nothing, by their numbers from 1 on: those of the first group come first.
 	Without []int `json:"without_clients,omitempty"`
+	// Workload names one of the built-in applications (see WorkloadNames); Application, if set, is one that is not built in, and comes before it.
+	Workload    string      `json:"workload,omitempty"`
+	Application Application `json:"-"`
+	// Operations says that the report keeps every operation; without it, a run of any length takes the same memory.
+	Operations bool `json:"-"`
+	// Seeds is how many worlds Check runs, 100 by default, and First the first of their seeds.
+	Seeds int    `json:"-"`
+	First uint64 `json:"-"`
 	// Codec, if set, carries every message as bytes, as production does. It may change the messages, but none of the times.
 	Codec Codec `json:"-"`
 	// Story is how many of the last notes a failure tells: 400 by default.
@@ -62,9 +70,12 @@ type Report struct {
 	Faults []FaultCount
 	// Strikes are the strikes that took place.
 	Strikes []Strike
-	// Operations is what clients did, in the order they began; Committed how many entries the groups committed.
+	// Operations is what clients did, in the order they began, if Options.Operations asks for it; Asked is how many there were.
 	Operations []Operation
-	Committed  int
+	Asked      int
+	// Committed is how many entries the groups committed; Judged counts the answers that were compared with the oracle's, and Forgotten those that were
+	// not, because their place in the log was too far back.
+	Committed, Judged, Forgotten int
 	// Failure is nil if all went well, Stopped says that the run was given up before its end.
 	Failure *Failure
 	Stopped bool
@@ -128,7 +139,10 @@ func (w *World) Report() Report {
 	}
 	for _, g := range w.groups {
 		r.Operations = append(r.Operations, g.history...)
-		r.Committed += len(g.committed)
+		r.Asked += g.asked
+		r.Committed += int(g.size())
+		r.Judged += g.answers.judged
+		r.Forgotten += g.answers.forgotten
 	}
 	slices.SortStableFunc(r.Operations, func(a, b Operation) int { return cmp.Compare(a.Call, b.Call) })
 	if w.failure != nil {
@@ -141,7 +155,7 @@ func (w *World) Report() Report {
 func (r *Report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "seed %d: %d events in %v, %d operations, %d entries committed, live again after %v, trace %016x\n  %s\n",
-		r.Seed, r.Events, r.Time, len(r.Operations), r.Committed, r.Recovery, r.Hash, r.Regime)
+		r.Seed, r.Events, r.Time, r.Asked, r.Committed, r.Recovery, r.Hash, r.Regime)
 	for _, c := range r.Faults {
 		fmt.Fprintf(&b, "  %-16s %6d injected, %6d effective\n", c.Name, c.Injected, c.Effective)
 	}

@@ -73,6 +73,7 @@ func NewSteered(seed uint64, setup Setup, options Options) (*World, error) {
 	w.regime = Regime{Members: setup.Members, Groups: 1, Segment: 64 << 10, CompactBytes: 1 << 40}
 	w.regime.CompactEntries, w.regime.KeepEntries = setup.CompactEntries, max(setup.KeepEntries, 1)
 	w.regime.Core = setup.Raft.Apply(raft.Config{})
+	w.application = notebooks{forgets: setup.NoSessions}
 	w.found()
 	return w, nil
 }
@@ -198,7 +199,7 @@ func (w *World) Wipe(id raft.MemberID) error {
 	h.founder, h.inOrder = false, false
 	h.wiped++
 	for _, m := range h.members {
-		m.log, m.given, m.commit, m.image, m.face.disk = shadow{}, promise{}, 0, state{}, nil
+		m.log, m.given, m.commit, m.previous, m.face.disk = shadow{}, promise{}, 0, nil, nil
 		m.changed()
 	}
 	return nil

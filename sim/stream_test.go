@@ -13,12 +13,12 @@ import (
 // depend on what happened.
 func TestWhatIsTakenAwayLeavesTheRest(t *testing.T) {
 	for seed := uint64(3000); seed < 3010; seed++ {
-		all := sim.Run(seed, sim.Options{Members: 3, Duration: 3 * time.Second, Faults: []string{"crash", "split", "pause"}})
+		all := sim.Run(seed, sim.Options{Members: 3, Duration: 3 * time.Second, Operations: true, Faults: []string{"crash", "split", "pause"}})
 		crashes, splits, pauses := strikesOf(all, "crash"), strikesOf(all, "split"), strikesOf(all, "pause")
 		if len(crashes) < 2 && len(pauses) < 2 {
 			continue
 		}
-		less := sim.Run(seed, sim.Options{Members: 3, Duration: 3 * time.Second, Faults: []string{"crash", "pause"}, Strikes: map[string][]int{"pause": {2}}, Without: []int{1}})
+		less := sim.Run(seed, sim.Options{Members: 3, Duration: 3 * time.Second, Operations: true, Faults: []string{"crash", "pause"}, Strikes: map[string][]int{"pause": {2}}, Without: []int{1}})
 		if got := strikesOf(less, "crash"); !slices.Equal(got, crashes) {
 			t.Errorf("seed %d: crashes are at %v, and were at %v with the other faults", seed, got, crashes)
 		}

@@ -94,7 +94,7 @@ func (m *member) wind() {
 func (w *World) View() View {
 	g := w.groups[0]
 	v := View{
-		Now: w.now, Events: w.events, Hash: w.story.hash, Next: raft.NoDeadline, Failure: w.failure, Done: w.done, Committed: raft.Index(len(g.committed)),
+		Now: w.now, Events: w.events, Hash: w.story.hash, Next: raft.NoDeadline, Failure: w.failure, Done: w.done, Committed: g.size(),
 	}
 	if len(w.queue.heap) > 0 {
 		v.Next = w.queue.heap[0].at

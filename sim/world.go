@@ -17,15 +17,16 @@ type World struct {
 	story   story
 	events  uint64
 
-	hosts     []*host // hosts[i] carries the member i+1 of every group
-	addresses map[string]*host
-	groups    []*group
-	network   *network
-	clients   []*client
-	admins    []*admin
-	faults    []*fault
-	strikes   []Strike
-	counts    counts
+	application Application
+	hosts       []*host // hosts[i] carries the member i+1 of every group
+	addresses   map[string]*host
+	groups      []*group
+	network     *network
+	clients     []*client
+	admins      []*admin
+	faults      []*fault
+	strikes     []Strike
+	counts      counts
 
 	// healing says that the faults are over.
 	healing bool
@@ -46,6 +47,14 @@ func NewWorld(seed uint64, options Options) *World {
 	if err := options.Check(); err != nil {
 		w.network = newNetwork(w)
 		w.fail("options", "%v", err)
+		return w
+	}
+	if w.application = options.Application; w.application == nil {
+		w.application = applicationNamed(w.regime.Workload)
+	}
+	if w.application == nil {
+		w.network = newNetwork(w)
+		w.fail("options", "there is no workload %q", w.regime.Workload)
 		return w
 	}
 	w.found()
