@@ -9,7 +9,7 @@ WASM_PACKAGES = ./raft/... ./wal/... ./engine/...
 # Directories with a go.mod of their own: what they need never enters ours.
 MODULES = $(patsubst %/go.mod,%,$(wildcard */go.mod))
 
-.PHONY: help demo build test race fuzz bench figures lint wasm modules
+.PHONY: help demo build test race fuzz mutants bench figures lint wasm modules
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ fuzz: ## run each fuzz test for FUZZTIME (30s)
 			$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$package; \
 		done; \
 	done
+
+mutants: ## hunt every deliberate bug with the simulator, and write the table into docs/simulation.md
+	$(GO) run ./sim/mutants -write
 
 bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
