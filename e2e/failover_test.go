@@ -63,8 +63,14 @@ func TestAMemberThatWasDownForLongerThanTheLogIsKeptCatchesUpBySnapshot(t *testi
 	w.await(t, 50)
 	w.stop()
 	c.checkNothingLost(w)
-	if ok, _ := away.log.has("snapshot"); !ok {
-		t.Errorf("%s says nothing of a snapshot:\n%s", away.name, away.log.tail(30))
+	away.checkSnapshot()
+}
+
+// checkSnapshot demands that the member caught up by a snapshot.
+func (n *node) checkSnapshot() {
+	n.t.Helper()
+	if ok, _ := n.log.has("the state machine was restored from a snapshot"); !ok {
+		n.t.Errorf("%s says nothing of a snapshot:\n%s", n.name, n.log.tail(30))
 	}
 }
 
@@ -85,6 +91,7 @@ func TestAMemberThatLostItsDirectoryIsReplacedWhileWritesGoOn(t *testing.T) {
 	w.await(t, 100)
 	w.stop()
 	c.checkNothingLost(w)
+	fresh.checkSnapshot()
 }
 
 // removeMember removes a member of that name from the configuration.

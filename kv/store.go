@@ -173,7 +173,7 @@ func (s *Store) Size() (total, inUse int64) {
 	m := g.db.Metrics()
 	total = int64(m.DiskSpaceUsage())
 	tables := m.Total()
-	return total, min(total, tables.AggregateSize())
+	return total, min(total, tables.AggregateSize()+int64(m.MemTable.Size)) // what is still in memory is in use too
 }
 
 // Meta returns a cluster-wide setting, nil if there is none.

@@ -80,6 +80,8 @@ func TestADirectoryThatIsSomebodyElsesIsRefused(t *testing.T) {
 	}
 	foreign, damaged, blocked := newServer(t, "m1"), newServer(t, "m1"), newServer(t, "m1")
 	blocked.dir = filepath.Join(blocked.dir, "file", "data")
+	sealed := newServer(t, "m1")
+	sealed.dir = "/sys" // which nobody makes files in, not even root
 	for path, text := range map[string]string{
 		filepath.Join(foreign.dir, "member", "snap", "db"): "etcd's",
 		filepath.Join(damaged.dir, "identity.json"):        "{",
@@ -104,6 +106,7 @@ func TestADirectoryThatIsSomebodyElsesIsRefused(t *testing.T) {
 		"etcd's":                 {foreign, nil, "is not empty (it has member)"},
 		"one with a damaged id":  {damaged, nil, "identity.json is damaged"},
 		"one that cannot be had": {blocked, nil, "Choose another one with --data-dir"},
+		"one without permission": {sealed, nil, "the data directory /sys cannot be written"},
 	} {
 		_, stderr, code := balsa(t, c.server.flags(c.flags...)...)
 		if code != 1 || !strings.Contains(stderr, c.want) {

@@ -2,6 +2,7 @@ package client
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,5 +55,17 @@ func TestErrorsSayWhatToDoNext(t *testing.T) {
 	plain := errors.New("disk full")
 	if got := o.explain(plain, false); got.Error() != "disk full" {
 		t.Errorf("an error that is not the API's came out as %q", got)
+	}
+}
+
+func TestMembersAreListedByName(t *testing.T) {
+	members := []*pb.Member{{ID: 1}, {ID: 2, Name: "m3"}, {ID: 3, Name: "m1"}, {ID: 4}, {ID: 5, Name: "m2"}}
+	sortByName(members)
+	var ids []uint64
+	for _, m := range members {
+		ids = append(ids, m.ID)
+	}
+	if !slices.Equal(ids, []uint64{3, 5, 2, 1, 4}) {
+		t.Errorf("got the ids %v", ids)
 	}
 }

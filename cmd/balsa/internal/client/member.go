@@ -1,8 +1,10 @@
 package client
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -48,6 +50,7 @@ func memberListCommand(o *options) *cobra.Command {
 			if s.output == formJSON {
 				return s.printer.json(response)
 			}
+			sortByName(response.Members)
 			return s.printer.members(response.Members)
 		})
 	}
@@ -219,6 +222,16 @@ func (s *session) member(nameOrID string) (*pb.Member, error) {
 		return nil, err
 	}
 	return findMember(response.Members, nameOrID)
+}
+
+// sortByName puts members into the order in which people look for them; those without a name yet come last. A cluster lists them by id.
+func sortByName(members []*pb.Member) {
+	slices.SortStableFunc(members, func(a, b *pb.Member) int {
+		if (a.Name == "") != (b.Name == "") {
+			return cmp.Compare(len(b.Name), len(a.Name))
+		}
+		return cmp.Compare(a.Name, b.Name)
+	})
 }
 
 func findMember(members []*pb.Member, nameOrID string) (*pb.Member, error) {

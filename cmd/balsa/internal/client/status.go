@@ -64,6 +64,7 @@ func (s *session) statuses() ([]memberStatus, error) {
 	if err != nil {
 		return nil, err
 	}
+	sortByName(list.Members)
 	rows := make([]memberStatus, len(list.Members))
 	each(len(rows), func(i int) { rows[i] = s.statusOf(list.Members[i]) })
 

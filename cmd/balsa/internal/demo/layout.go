@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -133,16 +134,14 @@ func (l *layout) arguments(i int) []string {
 	}
 }
 
-// checkPorts finds out whether all ports are free before anything is started.
+// checkPorts finds out whether all ports are free before anything is started: first those that stay as they are.
 func (l *layout) checkPorts() error {
-	for i := range l.Members {
-		for _, address := range []string{l.client(i), l.peer(i)} {
-			listener, err := net.Listen("tcp", address)
-			if err != nil {
-				return l.explainPort(address, err)
-			}
-			listener.Close()
+	for _, address := range append(each(l.Members, l.peer), each(l.Members, l.client)...) {
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			return l.explainPort(address, err)
 		}
+		listener.Close()
 	}
 	return nil
 }
@@ -152,8 +151,12 @@ func (l *layout) explainPort(address string, err error) error {
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("cannot listen on %s: %w", address, err)
 	}
-	return cli.Advise(fmt.Errorf("port %s is taken by another process", port),
-		fmt.Sprintf("Stop that one (another demo, or etcd?), or use other ports: --port=%d", l.ClientPort+10_000))
+	err = fmt.Errorf("port %s is taken by another process", port)
+	if _, missing := os.Stat(filepath.Join(l.dir, layoutFile)); missing == nil && slices.Contains(each(l.Members, l.peer), address) {
+		return cli.Advise(err, fmt.Sprintf("The members in %s talk to each other on ports %d to %d. Stop what uses these: another demo in the same directory?",
+			l.dir, l.PeerPort, l.PeerPort+l.Members-1))
+	}
+	return cli.Advise(err, fmt.Sprintf("Stop that one (another demo, or etcd?), or use other ports: --port=%d", l.ClientPort+10_000))
 }
 
 func each(n int, text func(i int) string) []string {

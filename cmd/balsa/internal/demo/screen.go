@@ -104,12 +104,19 @@ type lineLog struct {
 	told   int // the number of the last event that was printed
 	pasted int // the process that the kill command named
 	brief  string
+	// measured is when it was last looked how far the cluster is: up to this commit index and revision.
+	measured time.Time
+	commit   uint64
+	revision int64
 }
+
+// measureInterval is how often a line says how far and how fast the cluster is, if it moved.
+const measureInterval = 5 * time.Second
 
 func (l *lineLog) refresh() {}
 func (l *lineLog) close()   {}
 
-func (l *lineLog) show(s *state, _ time.Time) {
+func (l *lineLog) show(s *state, now time.Time) {
 	for _, e := range s.events {
 		if e.number > l.told {
 			fmt.Fprintf(l.w, "%s  %s\n", e.at.Format("15:04:05.000"), e.text)
@@ -120,7 +127,11 @@ func (l *lineLog) show(s *state, _ time.Time) {
 		l.brief = brief
 		fmt.Fprintln(l.w, brief)
 	}
-	if s.leader < 0 || s.members[s.leader].pid == l.pasted {
+	if s.leader < 0 {
+		return
+	}
+	l.measure(s, now)
+	if s.members[s.leader].pid == l.pasted {
 		return
 	}
 	if l.pasted == 0 {
@@ -129,6 +140,25 @@ func (l *lineLog) show(s *state, _ time.Time) {
 		fmt.Fprintln(l.w, l.view.kill(&s.members[s.leader]))
 	}
 	l.pasted = s.members[s.leader].pid
+}
+
+// measure says how far and how fast the cluster is, as an average since the last time.
+func (l *lineLog) measure(s *state, now time.Time) {
+	elapsed := now.Sub(l.measured)
+	if elapsed < measureInterval {
+		return
+	}
+	leader, committed := &s.members[s.leader], s.committed()
+	revision := leader.status.GetHeader().GetRevision()
+	if !l.measured.IsZero() && committed != l.commit {
+		words := []string{fmt.Sprintf("%s  %s leads, term %d: commit %d, %.0f writes/s, lag:", now.Format("15:04:05.000"),
+			leader.name, s.term, committed, max(0, float64(revision-l.revision)/elapsed.Seconds()))}
+		for i := range s.members {
+			words = append(words, s.members[i].name+" "+s.members[i].lag(committed))
+		}
+		fmt.Fprintln(l.w, strings.Join(words, "  "))
+	}
+	l.measured, l.commit, l.revision = now, committed, revision
 }
 
 // describe says who is what.

@@ -168,6 +168,14 @@ func (m *memberState) role() string {
 	return "follower"
 }
 
+// lag is how many entries that are committed somewhere this member has not applied, as far as it is known.
+func (m *memberState) lag(committed uint64) string {
+	if m.status == nil {
+		return "-"
+	}
+	return fmt.Sprint(committed - min(committed, m.status.RaftAppliedIndex))
+}
+
 // committed is how far the cluster is, as far as any member knows.
 func (s *state) committed() (index uint64) {
 	for i := range s.members {

@@ -137,7 +137,7 @@ func (m *memberState) row(committed uint64, now time.Time) []string {
 		row[3] = fmt.Sprint(m.status.RaftTerm)
 		row[4] = fmt.Sprint(m.status.RaftIndex)
 		row[5] = fmt.Sprint(m.status.RaftAppliedIndex)
-		row[6] = fmt.Sprint(committed - min(committed, m.status.RaftAppliedIndex))
+		row[6] = m.lag(committed)
 		row[7] = fmt.Sprintf("%.0f", m.rate.perSecond())
 	}
 	return row
@@ -198,7 +198,7 @@ func (v *view) commands(s *state) []string {
 	}
 	switch {
 	case v.anyDown(s):
-		lines = append(lines, v.style.dim("  Press Enter here to start who is down at once."))
+		lines = append(lines, v.style.dim("  Press Enter here to start whoever is down at once."))
 	case v.restarts:
 		lines = append(lines, v.style.dim("  Whoever is killed is started again after some seconds."))
 	default:

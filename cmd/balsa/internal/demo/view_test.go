@@ -107,6 +107,33 @@ func TestLinesTellEachEventOnce(t *testing.T) {
 	}
 }
 
+func TestLinesTellHowFastItGoes(t *testing.T) {
+	s := newStory(2)
+	var out strings.Builder
+	log := &lineLog{w: &out, view: s.view}
+	s.state.started(0, 11, s.now)
+	s.state.started(1, 12, s.now)
+	for i := range 4 {
+		s.says(0, 1, 1, 100*uint64(i))
+		s.says(1, 1, 1, 50*uint64(i))
+		log.show(s.state, s.now)
+		s.pass(measureInterval / 2)
+	}
+	if n := strings.Count(out.String(), "writes/s"); n != 1 {
+		t.Errorf("in one and a half intervals it tells %d times:\n%s", n, out.String())
+	}
+	if want := "m1 leads, term 1: commit 200, 40 writes/s, lag:  m1 0  m2 100\n"; !strings.Contains(out.String(), want) {
+		t.Errorf("it does not tell %q:\n%s", want, out.String())
+	}
+	for range 3 {
+		s.pass(measureInterval)
+		log.show(s.state, s.now)
+	}
+	if n := strings.Count(out.String(), "writes/s"); n != 2 {
+		t.Errorf("what does not move any more is told %d times:\n%s", n, out.String())
+	}
+}
+
 func TestLayoutIsKept(t *testing.T) {
 	dir := t.TempDir()
 	first, err := openLayout(dir, 12379, 5)
