@@ -3,13 +3,14 @@
 GO          ?= go
 STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 30s
+SIMTIME     ?= 1h
 
 # The core has to run in a browser too.
-WASM_PACKAGES = ./raft/... ./wal/... ./engine/...
+WASM_PACKAGES = ./raft/... ./wal/... ./engine/... ./sim
 # Directories with a go.mod of their own: what they need never enters ours.
 MODULES = $(patsubst %/go.mod,%,$(wildcard */go.mod))
 
-.PHONY: help demo build test race fuzz mutants bench figures lint wasm modules
+.PHONY: help demo build sim test race fuzz mutants bench figures lint wasm modules
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +21,9 @@ demo: build ## build, start three members on this machine and watch them
 build: ## build bin/balsa
 	@mkdir -p bin
 	$(GO) build -o bin/balsa ./cmd/balsa
+
+sim: build ## simulate deployments under every fault for SIMTIME (1h), and stop at the first bug
+	@exec bin/balsa sim --for $(SIMTIME)
 
 test: lint wasm ## check everything that a change has to pass
 	$(GO) test -timeout 20m ./...

@@ -51,6 +51,14 @@ func (q *queue) pop() (happening, bool) {
 	}
 }
 
+// next is when the next thing is to happen.
+func (q *queue) next() (time.Duration, bool) {
+	if len(q.heap) == 0 {
+		return 0, false
+	}
+	return q.heap[0].at, true
+}
+
 func (q *queue) less(i, j int) bool {
 	a, b := &q.heap[i], &q.heap[j]
 	return a.at < b.at || a.at == b.at && a.seq < b.seq

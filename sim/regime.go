@@ -139,7 +139,7 @@ func (r Regime) String() string {
 		names = append(names, f.Name)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d members, %d groups, %v of faults [%s], message %v, fsync %v, apply %v, %d clients of %s every %v", r.Members, r.Groups, r.Duration,
+	fmt.Fprintf(&b, "members: %d, groups: %d, %v of faults [%s], message %v, fsync %v, apply %v, %d clients of %s every %v", r.Members, r.Groups, r.Duration,
 		strings.Join(names, ", "), r.Delay, r.Disk, r.Apply, r.Clients, r.Workload, r.Think)
 	fmt.Fprintf(&b, ", compact at %d bytes or %d entries and keep %d, messages of %d bytes, %d in flight, %d bytes uncommitted, %d cached", r.CompactBytes,
 		r.CompactEntries, r.KeepEntries, r.Core.MaxMessageBytes, r.Core.MaxInflightMessages, r.Core.MaxUncommittedBytes, r.Core.MaxCachedBytes)

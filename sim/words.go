@@ -47,9 +47,9 @@ var eventWords = map[raft.EventKind]string{
 	raft.EventVoteReceived:       "has the vote of n{peer}, {count} in all, in term {term}",
 	raft.EventTermAdvanced:       "goes on to term {term}, of which n{peer} told it",
 	raft.EventLeaderKnown:        "hears from n{peer}, the leader of term {term}",
-	raft.EventProposed:           "takes entries {index} to {last} into its log as leader of term {term}",
-	raft.EventAppended:           "takes entries {index} to {last} from n{peer} into its log",
-	raft.EventTruncated:          "removes entries {index} to {last} from its log",
+	raft.EventProposed:           "takes {entries} into its log as leader of term {term}",
+	raft.EventAppended:           "takes {entries} from n{peer} into its log",
+	raft.EventTruncated:          "removes {entries} from its log",
 	raft.EventRejected:           "rejects what n{peer} sends it, and asks to go back to {index}",
 	raft.EventCommitted:          "takes everything up to entry {index} for committed",
 	raft.EventConfiguration:      "goes by the configuration of {count} members in entry {index}",
@@ -81,7 +81,7 @@ func (n *note) words() (string, bool) {
 			head += fmt.Sprintf("(in group %d) ", n.a)
 		}
 		text := strings.NewReplacer("{peer}", fmt.Sprint(uint64(e.Peer)), "{term}", fmt.Sprint(e.Term), "{index}", fmt.Sprint(e.Index),
-			"{last}", fmt.Sprint(uint64(e.Index)+uint64(max(e.Count, 1))-1), "{count}", fmt.Sprint(e.Count)).Replace(form)
+			"{entries}", entries(e.Index, e.Count), "{count}", fmt.Sprint(e.Count)).Replace(form)
 		if e.Rule != "" {
 			text += " (" + e.Rule + ")"
 		}
@@ -90,13 +90,23 @@ func (n *note) words() (string, bool) {
 		if n.b == 0 {
 			return head + n.text, true
 		}
-		return head + fmt.Sprintf("client %d %s", n.b, n.text), true
+		return head + fmt.Sprintf("client %d %s", n.b, strings.TrimSuffix(n.text, ", <nil>")), true
 	case noteCrash, noteBoot, notePause, noteResume, noteFault, notePhase:
 		return head + n.text, true
 	case noteLost:
-		return head + fmt.Sprintf("sends n%d a message that is lost, because %s: %s", n.b, n.text, describe(n.message)), true
+		if m, ok := n.message.(*raft.AppendRequest); ok && len(m.Entries) == 0 {
+			return "", false // one heartbeat of many
+		}
+		return head + fmt.Sprintf("sends n%d a message that is lost (%s): %s", n.b, n.text, describe(n.message)), true
 	}
 	return "", false
+}
+
+func entries(first raft.Index, count int) string {
+	if count < 2 {
+		return fmt.Sprintf("entry %d", first)
+	}
+	return fmt.Sprintf("entries %d to %d", first, first+raft.Index(count)-1)
 }
 
 // words tells the last notes that are of interest, at most n.

@@ -119,6 +119,14 @@ func (w *World) Now() time.Duration { return w.now }
 // Hash is that of everything that has happened so far.
 func (w *World) Hash() uint64 { return w.story.hash }
 
+// Next is when the next thing is to happen; the present if nothing is.
+func (w *World) Next() time.Duration {
+	if at, ok := w.queue.next(); ok {
+		return at
+	}
+	return w.now
+}
+
 // at plans something for a moment that is not in the past.
 func (w *World) at(t time.Duration, run func()) { w.queue.push(max(t, w.now), run) }
 

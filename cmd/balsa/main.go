@@ -12,12 +12,14 @@ import (
 	"github.com/balsa-raft/balsa/cmd/balsa/internal/client"
 	"github.com/balsa-raft/balsa/cmd/balsa/internal/demo"
 	"github.com/balsa-raft/balsa/cmd/balsa/internal/serve"
+	"github.com/balsa-raft/balsa/cmd/balsa/internal/sim"
 )
 
 func main() {
 	root := cli.NewRoot()
 	demo.AddCommand(root)
 	serve.AddCommand(root)
+	sim.AddCommand(root)
 	bench.AddCommand(root)
 	client.AddCommands(root)
 	os.Exit(cli.Run(root, os.Args[1:]))

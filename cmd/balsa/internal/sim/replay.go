@@ -1,0 +1,112 @@
+package sim
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/balsa-raft/balsa/cmd/balsa/internal/cli"
+	"github.com/balsa-raft/balsa/sim"
+)
+
+// telling says how much of a run is told.
+type telling struct {
+	story bool
+	until time.Duration
+	hash  bool
+	codec sim.Codec
+}
+
+func (t *telling) add(cmd *cobra.Command) {
+	cmd.Flags().DurationVar(&t.until, "until", 0, "stop at this moment of virtual time, such as 1.5s")
+	cmd.Flags().BoolVar(&t.hash, "hash", false, "begin each line with the trace's hash so far")
+}
+
+// live runs a world, tells what was asked for, and reports. Ended says that the world came to its end, and not just to the moment asked for.
+func (t *telling) live(ctx context.Context, seed uint64, o sim.Options, out io.Writer) (report sim.Report, ended bool) {
+	buffered := bufio.NewWriterSize(out, 1<<16)
+	defer buffered.Flush()
+	var w *sim.World
+	o.Story = wholeStory
+	if t.story {
+		o.Tell = func(line string) {
+			if t.hash && w != nil {
+				fmt.Fprintf(buffered, "%016x ", w.Hash())
+			}
+			buffered.WriteString(line)
+			buffered.WriteByte('\n')
+		}
+	}
+	w = sim.NewWorld(seed, o)
+	for ctx.Err() == nil {
+		if t.until > 0 && w.Next() > t.until {
+			return w.Report(), false
+		}
+		if !w.Step() {
+			return w.Report(), true
+		}
+	}
+	return w.Report(), false
+}
+
+func replayCommand() *cobra.Command {
+	t := telling{codec: codec{}}
+	cmd := &cobra.Command{
+		Use: "replay FILE", Short: "Have a failure again, from the file that a campaign wrote",
+		Long: `Run the world of a replay file again, and see that it fails as it did: the same property, the same
+events, the same trace. It fails again with exit code 0: that is what a replay is for. Where it does
+not, because the code has changed, it says how it went instead, with exit code 1.`,
+		Example: `  balsa sim replay election-safety-17.json
+  balsa sim replay election-safety-17.json --story | less
+  balsa sim replay election-safety-17.json --story --until 800ms`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, stop := interruptible(cmd.Context())
+			defer stop()
+			return t.replay(ctx, args[0], cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().SortFlags = false
+	cmd.Flags().BoolVar(&t.story, "story", false, "tell everything that happens")
+	t.add(cmd)
+	return cmd
+}
+
+func (t *telling) replay(ctx context.Context, name string, out io.Writer) error {
+	file, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	r, err := sim.ReadReplay(file)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	r.Options.Codec = t.codec
+	if !t.story {
+		fmt.Fprintf(out, "%s failed in seed %d, found by Balsa %s; this is %s.\n", r.Property, r.Found, r.Balsa, cli.Version())
+		printWorld(out, r.Seed, r.Options.Regime)
+	}
+	report, ended := t.live(ctx, r.Seed, r.Options, out)
+	if !ended {
+		fmt.Fprintf(out, "Stopped at %v, before the failure at %v.\n", report.Time.Round(time.Microsecond), r.At.Round(time.Microsecond))
+		return ctx.Err()
+	}
+	if report.Failure != nil {
+		fmt.Fprintf(out, "\nFAILED: %s\n", report.Failure.Checker)
+		printProperty(out, report.Failure)
+		if !t.story {
+			printWords(out, report.Failure)
+		}
+	}
+	if difference := r.Compare(&report); difference != "" {
+		return cli.Advise(fmt.Errorf("the replay differs: %s", difference), fmt.Sprintf("The file was written by Balsa %s; this is %s.", r.Balsa, cli.Version()))
+	}
+	fmt.Fprintf(out, "\nThe same failure, by the same %s events (trace %s).\n", thousands(report.Events), r.Trace)
+	return nil
+}

@@ -1,0 +1,90 @@
+package sim
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/balsa-raft/balsa/raft"
+	"github.com/balsa-raft/balsa/sim"
+)
+
+// liar is the codec of production on a network that lies: every vote that is refused arrives as one that is given.
+type liar struct{ codec }
+
+func (l liar) Decode(b []byte) (raft.GroupID, raft.Message, error) {
+	group, m, err := l.codec.Decode(b)
+	if vote, ok := m.(*raft.VoteReply); ok {
+		vote.Granted = true
+	}
+	return group, m, err
+}
+
+// TestAFailureIsTold has a campaign that fails: what it prints, the file it leaves, and that the file brings the failure back.
+func TestAFailureIsTold(t *testing.T) {
+	dir := t.TempDir()
+	var out, errs strings.Builder
+	f := campaignFlags{seeds: 200, from: 1, workers: 2, world: worldFlags{profile: "swarm"}, shrinkFor: time.Minute, dir: dir}
+	err := f.run(t.Context(), sim.Options{Codec: liar{}}, &out, &errs)
+	if err == nil || !strings.Contains(err.Error(), "failed") {
+		t.Fatalf("the campaign ended with %v\n%s", err, out.String())
+	}
+	for _, want := range []string{"SEED ", "The smallest run found", "rule:", "What happened last:", "§5.2", "balsa sim replay", "WITH EFFECT"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the campaign says nothing of %q:\n%s", want, out.String())
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("replay files: %v, %v", files, err)
+	}
+
+	var told strings.Builder
+	same := telling{codec: liar{}}
+	if err := same.replay(t.Context(), files[0], &told); err != nil || !strings.Contains(told.String(), "The same failure") {
+		t.Errorf("the replay: %v\n%s", err, told.String())
+	}
+	var story strings.Builder
+	all := telling{codec: liar{}, story: true, until: 200 * time.Millisecond}
+	if err := all.replay(t.Context(), files[0], &story); err != nil || !strings.Contains(story.String(), "process 1 starts") || !strings.Contains(story.String(), "before the failure") {
+		t.Errorf("the replay with its story: %v\n%s", err, story.String())
+	}
+	mended := telling{codec: codec{}}
+	if err := mended.replay(t.Context(), files[0], &told); err == nil || !strings.Contains(err.Error(), "the replay differs") {
+		t.Errorf("the replay on a network that tells the truth: %v", err)
+	}
+}
+
+// TestProgressWithoutATerminal is plain lines.
+func TestProgressWithoutATerminal(t *testing.T) {
+	var out, errs strings.Builder
+	f := campaignFlags{seeds: 20, from: 1, workers: 2, world: worldFlags{profile: "quick"}, shrinkFor: time.Minute, dir: t.TempDir()}
+	if err := f.run(t.Context(), sim.Options{Profile: "quick", Codec: codec{}}, &out, &errs); err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsAny(out.String()+errs.String(), "\r\x1b") || !strings.Contains(out.String(), "20 worlds in ") {
+		t.Errorf("printed %q and %q", out.String(), errs.String())
+	}
+}
+
+// TestDiffFindsTheFirstLine compares two processes that tell different stories.
+func TestDiffFindsTheFirstLine(t *testing.T) {
+	script := filepath.Join(t.TempDir(), "story")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\necho one\necho two $GOMAXPROCS\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOMAXPROCS", "2")
+	var out strings.Builder
+	err := diff(t.Context(), script, nil, &out)
+	if err == nil || !strings.Contains(err.Error(), "line 2") || out.String() != "  one\n- two 1\n+ two 2\n" {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+}
+
+func TestWrap(t *testing.T) {
+	if got := wrap("one two three four", 12, 2); got != "one two\n  three four" {
+		t.Errorf("%q", got)
+	}
+}
