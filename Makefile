@@ -6,7 +6,7 @@ FUZZTIME    ?= 30s
 SIMTIME     ?= 1h
 
 # The core has to run in a browser too.
-WASM_PACKAGES = ./raft/... ./wal/... ./engine/... ./sim
+WASM_PACKAGES = ./raft/... ./wal/... ./engine/... ./sim ./lab
 # Directories with a go.mod of their own: what they need never enters ours.
 MODULES = $(patsubst %/go.mod,%,$(wildcard */go.mod))
 

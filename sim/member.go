@@ -120,6 +120,7 @@ func (m *member) start(e *engine.Host, log *wal.Log) error {
 	}
 	m.shown = 0
 	m.events = m.events[:0]
+	m.face.applied++
 	g, err := e.Start(o)
 	if err != nil {
 		return err
@@ -134,6 +135,7 @@ func (m *member) stopped() {
 		c.Crash()
 	}
 	m.face.disk, m.face.book = nil, nil
+	m.face.applied++
 	m.changed()
 	m.running, m.machine = nil, nil
 	m.role = raft.Follower

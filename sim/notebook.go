@@ -2,6 +2,7 @@ package sim
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"io"
 	"maps"
@@ -343,4 +344,19 @@ func (n *notebook) Restore(r io.Reader) error {
 	n.head, n.pages, n.sessions = h, pages, sessions
 	n.member.restored(h)
 	return nil
+}
+
+// CommandText is the data of a command's entry in words, of a steered world or of a campaign.
+func CommandText(data []byte) string {
+	if c, err := ParseCommand(data); err == nil {
+		return c.String()
+	}
+	_, inner, err := openCommand(data)
+	if err != nil {
+		return hex.EncodeToString(data)
+	}
+	if c, err := decodeRegisterCommand(inner); err == nil {
+		return c.String()
+	}
+	return hex.EncodeToString(inner)
 }

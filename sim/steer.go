@@ -111,6 +111,14 @@ func (w *World) AdvanceTo(t time.Duration) bool {
 // Settled tells whether nothing more happens at this very moment.
 func (w *World) Settled() bool { return len(w.queue.heap) == 0 || w.queue.heap[0].at > w.now }
 
+// Upcoming is when the next thing is to happen; false if the world is over, or nothing will happen in it unless somebody does something.
+func (w *World) Upcoming() (time.Duration, bool) {
+	if w.failure != nil || w.done {
+		return 0, false
+	}
+	return w.queue.next()
+}
+
 // Events is how many things have happened.
 func (w *World) Events() uint64 { return w.events }
 

@@ -168,6 +168,17 @@ type registerMachine struct{ values }
 
 var _ engine.StateMachine = (*registerMachine)(nil)
 
+// list shows the registers that were written.
+func (m *registerMachine) list() []KeyValue {
+	pairs := []KeyValue{}
+	for i, v := range m.values {
+		if v != 0 {
+			pairs = append(pairs, KeyValue{Key: fmt.Sprintf("r%d", i), Value: fmt.Sprintf("%x", v)})
+		}
+	}
+	return pairs
+}
+
 // Apply implements engine.StateMachine.
 func (m *registerMachine) Apply(entries []engine.Entry) []engine.Result {
 	results := make([]engine.Result, len(entries))

@@ -11,6 +11,7 @@ import (
 	"github.com/balsa-raft/balsa/cmd/balsa/internal/cli"
 	"github.com/balsa-raft/balsa/cmd/balsa/internal/client"
 	"github.com/balsa-raft/balsa/cmd/balsa/internal/demo"
+	"github.com/balsa-raft/balsa/cmd/balsa/internal/lab"
 	"github.com/balsa-raft/balsa/cmd/balsa/internal/serve"
 	"github.com/balsa-raft/balsa/cmd/balsa/internal/sim"
 )
@@ -21,6 +22,7 @@ func main() {
 	serve.AddCommand(root)
 	sim.AddCommand(root)
 	bench.AddCommand(root)
+	lab.AddCommand(root)
 	client.AddCommands(root)
 	os.Exit(cli.Run(root, os.Args[1:]))
 }
