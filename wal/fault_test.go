@@ -355,3 +355,36 @@ func contains(s, part string) bool { return strings.Contains(s, part) }
 
 // resum makes the checksum of a segment header right again.
 func resum(b []byte) { binary.LittleEndian.PutUint32(b[60:], crc32.Checksum(b[:60], castagnoli)) }
+
+// TestARestartDoesNotTrustThePageCache: after an fsync failed, Linux keeps what it could not write in the page cache, as clean, and a later fsync
+// succeeds without writing it. A process that is started anew reads it there; once its log is open, that has to be as durable as the rest.
+func TestARestartDoesNotTrustThePageCache(t *testing.T) {
+	fsys := NewMemFS()
+	l := mustOpen(t, testOptions(fsys))
+	mustAppend(t, l, Batch{Group: 1, HardState: hard(1, 1), Entries: run(1, 1, 2, "synced")})
+	mustSync(t, l)
+	mustAppend(t, l, Batch{Group: 1, HardState: hard(2, 2), Entries: run(2, 3, 4, "only in the page cache")})
+	fsys.SetFault(func(op Op) Fault {
+		if op.Kind == OpSync {
+			return Fault{Err: errInjected}
+		}
+		return Fault{}
+	})
+	if err := l.Sync(); !errors.Is(err, ErrPoisoned) {
+		t.Fatalf("a failed fsync gives %v", err)
+	}
+	fsys.SetFault(nil)
+	fsys.Kill()
+	l = mustOpen(t, testOptions(fsys))
+	seen, _ := l.State(1)
+	if seen.LastIndex != 4 {
+		t.Fatalf("the page cache gives a log up to %d, so that this test shows nothing", seen.LastIndex)
+	}
+	mustAppend(t, l, Batch{Group: 1, Entries: run(2, 5, 5, "acknowledged")})
+	mustSync(t, l)
+	fsys.Crash(nil)
+	l = mustOpen(t, testOptions(fsys))
+	if state, _ := l.State(1); state.LastIndex != 5 || state.HardState != *hard(2, 2) || len(state.Faulty) > 0 {
+		t.Errorf("after the power was gone the log has %+v", state)
+	}
+}

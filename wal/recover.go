@@ -58,7 +58,8 @@ func (l *Log) open() error {
 	if err := r.finish(); err != nil {
 		return err
 	}
-	// What was read may be in the page cache alone, if a process was killed and not the machine.
+	// What was read may be in the page cache alone, if a process was killed and not the machine. What is past the proven sync point was written again
+	// just now (see recovery.renew), so that this fsync covers it even if an earlier one failed.
 	if err := l.current.file.Sync(); err != nil {
 		return fmt.Errorf("wal: fsync of %s: %w", segmentName(l.dir, l.current.number), err)
 	}

@@ -65,7 +65,23 @@ func (r *recovery) segment(seg *segment, h *segmentHeader, proven int64) error {
 	}
 	seg.end = off
 	r.log.flushed, r.log.synced = off, off
+	if err := r.renew(seg, m, proven, off); err != nil {
+		return err
+	}
 	return r.cut(seg, m, off)
+}
+
+// renew writes again what was read past the proven sync point. An fsync of it may have failed before the process was started anew: then the page cache
+// still has it, but as clean, and no later fsync would bring it to the disk (Rebello et al., "Can Applications Recover from fsync
+// Failures?", ATC 2020).
+func (r *recovery) renew(seg *segment, m *image, proven, end int64) error {
+	if end <= proven {
+		return nil
+	}
+	if _, err := seg.file.WriteAt(m.bytes[proven:end], proven); err != nil {
+		return fmt.Errorf("write again what may not be durable: %w", err)
+	}
+	return nil
 }
 
 // maxMissing bounds what is made up for at the end of a truncated segment.
