@@ -2,6 +2,8 @@ package engine
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -87,7 +89,11 @@ func (g *Group) writeSnapshot(then func(raft.SnapshotMeta, error)) {
 					finish(meta, raft.ErrNotReady)
 					return
 				}
-				finish(meta, g.host.store.write(g.id, meta, writer))
+				err := g.host.store.write(g.id, meta, writer)
+				if errors.Is(err, errSnapshotDisk) {
+					g.host.fail(fmt.Errorf("group %d: write a snapshot at %d: %w", g.id, meta.Index, err))
+				}
+				finish(meta, err)
 			})
 		})
 	}})
@@ -252,7 +258,11 @@ func (g *Group) receiveChunk(m *SnapshotChunk) {
 	body := receivedBody{id: m.ID, index: m.Meta.Index}
 	switch {
 	case m.Meta.Index <= max(g.CommitIndex(), g.apply.handed):
-		// All that the snapshot stands for is here, from it or from elsewhere: the leader goes on behind it.
+		// All that the snapshot stands for is here, from it or from elsewhere: the leader goes on behind it. But a core whose disk lost the
+		// configuration may learn it from what the snapshot says.
+		if m.Offset == 0 && m.Meta.Index <= g.core.Commit() {
+			g.core.Receive(&raft.InstallSnapshot{Header: m.Header, Meta: m.Meta})
+		}
 		g.ackChunk(to, m, SnapshotComplete, m.Size)
 		return
 	case body == g.compact.received:
@@ -267,6 +277,10 @@ func (g *Group) receiveChunk(m *SnapshotChunk) {
 		complete, err := g.stage(m)
 		if err != nil {
 			g.abandonReceiving()
+			if errors.Is(err, errSnapshotDisk) {
+				g.host.fail(fmt.Errorf("group %d: stage a snapshot at %d: %w", g.id, m.Meta.Index, err))
+				return
+			}
 			g.host.options.Logger.Warn("cannot stage a snapshot", "group", uint64(g.id), "index", uint64(m.Meta.Index), "error", err)
 			return // the leader tries again
 		}
@@ -300,7 +314,7 @@ func (g *Group) stage(m *SnapshotChunk) (complete bool, err error) {
 	}
 	if m.Offset == r.offset && raft.Sum(m.Data) == m.Sum && int64(len(m.Data)) <= m.Size-m.Offset {
 		if _, err := r.file.WriteAt(m.Data, r.offset); err != nil {
-			return false, err
+			return false, onDisk(err)
 		}
 		r.sum = updateSum(r.sum, m.Data)
 		r.offset += int64(len(m.Data))
@@ -330,9 +344,12 @@ func (g *Group) abandonReceiving() {
 func (g *Group) install(out *raft.Output) {
 	meta := *out.Install
 	g.apply.handed = max(g.apply.handed, meta.Index)
+	batch := wal.Batch{Group: g.id, HardState: out.HardState, Snapshot: &meta, Entries: out.Entries}
+	if out.InstallKeeps {
+		batch.Snapshot, batch.Compact = nil, &meta
+	}
 	g.worker.persists = append(g.worker.persists, persist{
-		group: g, seq: out.Seq, after: g.address(out.AfterSync),
-		batch: wal.Batch{Group: g.id, HardState: out.HardState, Snapshot: &meta, Entries: out.Entries},
+		group: g, seq: out.Seq, after: g.address(out.AfterSync), batch: batch,
 		then:  func() { g.post(func() { g.apply.push(g, applyTask{restore: &meta}) }) },
 	})
 	g.compact.base = meta.Index

@@ -214,7 +214,7 @@ func (c *cluster) act(m *member, out Output) {
 		c.tell(m, storyOfEvent(e))
 	}
 	if out.Install != nil {
-		c.install(m, *out.Install)
+		c.install(m, *out.Install, out.InstallKeeps)
 	}
 	if out.Persist() {
 		m.writes = append(m.writes, write{seq: out.Seq, hard: out.HardState, entries: out.Entries})
@@ -313,14 +313,20 @@ func (c *cluster) tell(m *member, line string) {
 	}
 }
 
-func (c *cluster) install(m *member, meta SnapshotMeta) {
+func (c *cluster) install(m *member, meta SnapshotMeta, keeps bool) {
 	state := c.snapshotState(meta.Index)
 	if m.refused {
 		m.core.SnapshotInstalled(meta, false)
 		return
 	}
 	m.writes, m.held = nil, nil
-	m.stable.snap, m.stable.log, m.stable.state, m.stable.faulty = meta, nil, state, nil
+	if keeps {
+		m.stable.log = slices.Clone(m.stable.log[meta.Index-m.stable.snap.Index:])
+		m.stable.keepFaulty(meta.Index+1, maxIndex)
+		m.stable.snap, m.stable.state = meta, state
+	} else {
+		m.stable.snap, m.stable.log, m.stable.state, m.stable.faulty = meta, nil, state, nil
+	}
 	m.state = slices.Clone(state)
 	m.core.SnapshotInstalled(meta, true)
 }

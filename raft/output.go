@@ -22,6 +22,8 @@ type Output struct {
 	// replaces the log by the snapshot durably, restores the machine, and calls SnapshotInstalled. It comes only when all persists are
 	// durable, and no entries come until it is answered.
 	Install *SnapshotMeta
+	// InstallKeeps says that the log may only be compacted up to the snapshot: entries after it that the disk lost have to stay known as lost.
+	InstallKeeps bool
 	// Fetches are runs of entries that followers need and the core does not hold; the caller reads them and calls Fetched.
 	Fetches []Fetch
 	// SendSnapshots names followers that need a snapshot; the caller sends one and calls SnapshotDone.

@@ -1,5 +1,7 @@
 package raft
 
+import "slices"
+
 // A disk can lose entries that it had made durable. If the member acknowledged them, they may be committed, and it must not act as if it never had
 // them: voting for a candidate without them, or leading without them, could lose them for the group. Such entries are faulty, not missing
 // (Alagappan et al., "Protocol-Aware Recovery for Consensus-Based Storage", FAST 2018).
@@ -13,6 +15,19 @@ type repair struct {
 	// target is where the log once ended, and term at least the term of its last entry.
 	target Index
 	term   Term
+	// terms are those of the log as it was: the disk knows them also where it lost the entries.
+	terms []TermRun
+}
+
+// termAt returns the term that the log had at index i, 0 if it had none there.
+func (r *repair) termAt(i Index) Term {
+	var term Term
+	for _, run := range r.terms {
+		if run.First <= i && i <= r.target {
+			term = run.Term
+		}
+	}
+	return term
 }
 
 // restoreFaulty begins a repair if the disk lost entries.
@@ -31,7 +46,7 @@ func (c *Core) restoreFaulty(r *Restored) {
 	if from == 0 {
 		return
 	}
-	c.repair = &repair{target: c.log.last, term: r.HardState.Term}
+	c.repair = &repair{target: c.log.last, term: r.HardState.Term, terms: slices.Clone(c.log.runs)}
 	if !r.isFaulty(c.log.last) {
 		c.repair.term = c.log.lastTerm()
 	}
@@ -53,9 +68,17 @@ func (c *Core) repaired() {
 	}
 }
 
-// mayReplace tells whether a snapshot covers all that a repair is after.
+// mayReplace tells whether a snapshot covers all that a repair is after. It does so, too, if the log had an entry of another term where the snapshot ends:
+// what came after that entry was never committed (§5.3, Log Matching).
 func (c *Core) mayReplace(meta *SnapshotMeta) bool {
-	return c.repair == nil || meta.Index >= c.repair.target || meta.Term > c.repair.term
+	r := c.repair
+	return r == nil || meta.Index >= r.target || meta.Term > r.term || r.termAt(meta.Index) != meta.Term
+}
+
+// shortens tells whether a snapshot covers a part of what a repair is after, which is then all that the leader can still give: its log begins there. The rest
+// stays lost, on disk, too, until it was sent again.
+func (c *Core) shortens(meta *SnapshotMeta) bool {
+	return c.repair != nil && meta.Index > c.log.last && !c.mayReplace(meta)
 }
 
 // relearning is the way back to a configuration that the disk lost together with entries that were applied: the leader is asked for the

@@ -57,11 +57,11 @@ func (c *Core) onInstallSnapshot(m *InstallSnapshot) {
 		// Figure 13, 6: the log has the snapshot's last entry, so it has all before it, and keeps what follows it.
 		c.advanceCommit(meta.Index, "figure 13: the snapshot's last entry is committed, and it is in the log")
 		c.ackSnapshot(min(meta.Index, c.disk.durable))
-	case !c.mayReplace(meta):
+	case !c.mayReplace(meta) && !c.shortens(meta):
 		c.ignore(m.From, "the disk lost entries that may be committed, and they are beyond the snapshot")
 	default:
 		// Figure 13, 7: discard the entire log. It waits until the caller has taken over the snapshot.
-		c.installing = &installation{meta: *meta}
+		c.installing = &installation{meta: *meta, keeps: c.shortens(meta)}
 		c.installing.meta.Configuration = meta.Configuration.Clone()
 		c.dirty = true
 	}
@@ -70,6 +70,8 @@ func (c *Core) onInstallSnapshot(m *InstallSnapshot) {
 // installation is a snapshot that replaces the log.
 type installation struct {
 	meta SnapshotMeta
+	// keeps says that what the log on disk has after the snapshot, or has lost there, stays: see repair.go.
+	keeps bool
 	// asked says that Output.Install went out.
 	asked bool
 }
@@ -84,7 +86,7 @@ func (c *Core) askToInstall() {
 	i.asked = true
 	meta := i.meta
 	meta.Configuration = meta.Configuration.Clone()
-	c.out.Install = &meta
+	c.out.Install, c.out.InstallKeeps = &meta, i.keeps
 }
 
 // ackSnapshot tells the leader that everything up to match is here.
@@ -98,7 +100,7 @@ func (c *Core) SnapshotInstalled(meta SnapshotMeta, ok bool) {
 	if c.installing == nil || !c.installing.asked || c.installing.meta.Index != meta.Index || c.installing.meta.Term != meta.Term {
 		return
 	}
-	s := c.installing.meta
+	s, keeps := c.installing.meta, c.installing.keeps
 	c.installing = nil
 	c.dirty = true
 	if !ok {
@@ -109,7 +111,10 @@ func (c *Core) SnapshotInstalled(meta SnapshotMeta, ok bool) {
 	c.log.reset(s.Index, s.Term)
 	c.disk.replaced(s.Index)
 	c.confs = []ConfigurationAt{{Index: s.ConfigurationIndex, Configuration: s.Configuration}}
-	c.repair, c.relearning, c.sureFrom = nil, nil, 0
+	c.relearning, c.sureFrom = nil, 0
+	if !keeps {
+		c.repair = nil
+	}
 	c.handed, c.applied = s.Index, s.Index
 	c.advanceCommit(s.Index, "figure 13: a snapshot stands for committed entries")
 	c.configurationChanged("figure 13: the snapshot's configuration is in force")

@@ -230,6 +230,48 @@ func TestAFaultyTailThatTheNewLeaderNeverHadIsGivenUp(t *testing.T) {
 	}
 }
 
+// The leader's log may begin in the middle of what the disk lost. Then its snapshot is all there is to have of the first part, and the rest stays lost.
+func TestASnapshotInTheMiddleOfWhatTheDiskLostShortensTheRepair(t *testing.T) {
+	a := restoredWithFaults(t, 0, IndexRange{4, 7})
+	meta := SnapshotMeta{Index: 6, Term: 2, Configuration: voters(1, 2, 3)}
+	a.Receive(&InstallSnapshot{Header: head(2, 3), Meta: meta})
+	out := a.Take()
+	a.Synced(out.Seq)
+	if out.Install == nil {
+		out = a.Take()
+	}
+	if out.Install == nil || !out.InstallKeeps {
+		t.Fatalf("install %v, keeps %v: a log that begins anew at 6 forgets that 7 and 8 may be committed", out.Install, out.InstallKeeps)
+	}
+	a.SnapshotInstalled(meta, true)
+	if a.LastIndex() != 6 || a.Commit() != 6 || !a.Faulty() {
+		t.Fatalf("log ends at %d, commit %d, faulty %v", a.LastIndex(), a.Commit(), a.Faulty())
+	}
+	a.Take()
+	a.Receive(&AppendRequest{Header: head(2, 3), PrevIndex: 6, PrevTerm: 2, Entries: entries(7, 2, 2), Commit: 8, Round: 1})
+	if out = a.Take(); len(out.Entries) != 2 || a.Faulty() {
+		t.Fatalf("writes %v, faulty %v", out.Entries, a.Faulty())
+	}
+}
+
+// What came after an entry that contradicts a snapshot was never committed, so the snapshot replaces all of it.
+func TestASnapshotThatContradictsWhatTheDiskLostEndsTheRepair(t *testing.T) {
+	a := restoredWithFaults(t, 0, IndexRange{4, 8})
+	meta := SnapshotMeta{Index: 6, Term: 3, Configuration: voters(1, 2, 3)}
+	a.Receive(&InstallSnapshot{Header: head(2, 3), Meta: meta})
+	out := a.Take()
+	a.Synced(out.Seq)
+	if out.Install == nil {
+		out = a.Take()
+	}
+	if out.Install == nil || out.InstallKeeps {
+		t.Fatalf("install %v, keeps %v", out.Install, out.InstallKeeps)
+	}
+	if a.SnapshotInstalled(meta, true); a.Faulty() {
+		t.Fatal("faulty")
+	}
+}
+
 func TestFaultyEntriesThatAreAppliedAreNotNeededAgainButTheirConfigurationsAre(t *testing.T) {
 	start := func(t *testing.T) *alone {
 		a := restoredWithFaults(t, 6, IndexRange{2, 3})

@@ -77,6 +77,9 @@ func (c *Core) LastIndex() Index { return c.log.last }
 // FirstIndex returns the first index that is not compacted away.
 func (c *Core) FirstIndex() Index { return c.log.base + 1 }
 
+// Faulty tells whether the disk lost entries that the leader has not sent again yet: until then the member does not vote.
+func (c *Core) Faulty() bool { return c.repair != nil }
+
 // Configuration returns the configuration in force: the latest in the log, committed or not. It shares memory with the core: read it.
 func (c *Core) Configuration() Configuration { return c.latest().Configuration }
 
@@ -91,7 +94,7 @@ func (c *Core) Status() Status {
 		ID: c.cfg.ID, Role: c.role, Term: c.term, Vote: c.vote, Leader: c.leaderID,
 		Commit: c.commit, Applied: c.applied, First: c.log.base + 1, Last: c.log.last, Durable: c.disk.durable,
 		Configuration: c.latest().Configuration.Clone(), ConfigurationIndex: c.latest().Index,
-		Faulty: c.repair != nil, Quiesced: c.quiesced,
+		Faulty: c.Faulty(), Quiesced: c.quiesced,
 	}
 	l := c.leading
 	if l == nil {
