@@ -173,7 +173,7 @@ func TestBadFiles(t *testing.T) {
 			if _, err := f.ReadAt(b, 0); err != nil {
 				t.Fatal(err)
 			}
-			h, err := parseSegmentHeader(b)
+			h, err := parseSegmentHeader(b, "")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -99,7 +99,7 @@ func garble(t *testing.T, m *MemFS, name string, at int64, change []byte, repair
 	}
 	at %= size
 	frame := int64(-1)
-	sh, err := parseSegmentHeader(b)
+	sh, err := parseSegmentHeader(b, "")
 	var h header
 	if err == nil {
 		img := &image{bytes: b, salt: saltOf(sh.incarnation, sh.number)}

@@ -167,7 +167,7 @@ func (l *Log) openSegment(name string) (segmentHeader, error) {
 	if err := readFull(file, b, 0); err != nil {
 		return segmentHeader{}, err
 	}
-	h, err := parseSegmentHeader(b)
+	h, err := parseSegmentHeader(b, name)
 	if err != nil {
 		if errors.Is(err, errHeader) {
 			err = fmt.Errorf("%w: %w: put back an intact copy of the file, or %s", ErrCorrupt, err, replaceMember)
@@ -175,7 +175,8 @@ func (l *Log) openSegment(name string) (segmentHeader, error) {
 		return segmentHeader{}, err
 	}
 	if segmentName("", uint32(h.number)) != name {
-		return segmentHeader{}, fmt.Errorf("%w: its header says that it is %s: give it its name back", ErrCorrupt, segmentName("", uint32(h.number)))
+		return segmentHeader{}, fmt.Errorf("%w: its header says that it is %s: if somebody renamed it, give it its name back; if not, the disk lost what was written to it: "+
+			"put back an intact copy of the file, or %s", ErrCorrupt, segmentName("", uint32(h.number)), replaceMember)
 	}
 	seg.number = uint32(h.number)
 	seg.salt = saltOf(h.incarnation, h.number)

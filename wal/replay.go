@@ -327,6 +327,9 @@ func (r *recovery) compare(found map[raft.GroupID]*checkpoint) error {
 				return fmt.Errorf("%w: group %d does not have the state in it that the segments before it give: put back intact copies of the files, or %s",
 					ErrCorrupt, id, replaceMember)
 			}
+			if r.lost != "" {
+				l.adopt(g, c) // Where batches were lost, the terms of their entries were guessed.
+			}
 			continue
 		}
 		if r.lost == "" {

@@ -156,7 +156,7 @@ func lastMark(t *testing.T, fsys *MemFS, name string) int64 {
 	if err := readFull(f, b, 0); err != nil {
 		t.Fatal(err)
 	}
-	sh, err := parseSegmentHeader(b)
+	sh, err := parseSegmentHeader(b, "")
 	if err != nil {
 		return 1 << 40
 	}

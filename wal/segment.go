@@ -86,9 +86,11 @@ var (
 	errHeader  = errors.New("both copies of the segment's header are damaged")
 )
 
-// parseSegmentHeader reads the header from the first 1024 bytes of a file, from whichever copy is good.
-func parseSegmentHeader(b []byte) (segmentHeader, error) {
+// parseSegmentHeader reads the header from the first 1024 bytes of a file of that name, from whichever copy is good. Where both are and differ, the disk
+// has lost what was written over one of them when the file was recycled: the one that fits the name is the header.
+func parseSegmentHeader(b []byte, name string) (segmentHeader, error) {
 	magic := false
+	var found []segmentHeader
 	for _, at := range []int{0, headerCopy} {
 		if len(b) < at+headerFields {
 			break
@@ -109,7 +111,13 @@ func parseSegmentHeader(b []byte) (segmentHeader, error) {
 		if h.number == 0 || h.number > 1<<32-1 || h.previousEnd < 0 || h.previousEnd > maxSegment || h.checkpoint < 0 || h.checkpoint > maxSegment {
 			return segmentHeader{}, errors.New("its header has numbers out of range")
 		}
-		return h, nil
+		if segmentName("", uint32(h.number)) == name {
+			return h, nil
+		}
+		found = append(found, h)
+	}
+	if len(found) > 0 {
+		return found[0], nil
 	}
 	if !magic {
 		return segmentHeader{}, errForeign
