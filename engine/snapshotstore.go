@@ -34,6 +34,17 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // errSnapshotDamaged says that a snapshot file is not what it was written as.
 var errSnapshotDamaged = errors.New("snapshot file damaged")
 
+// errSnapshotDisk says that the disk failed a write or an fsync of a snapshot. Then the host stops: what else the disk did not do, nobody knows.
+var errSnapshotDisk = errors.New("the disk failed")
+
+// onDisk marks what the disk said. That it has no room is no failure.
+func onDisk(err error) error {
+	if err == nil || errors.Is(err, wal.ErrNoSpace) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errSnapshotDisk, err)
+}
+
 // snapshotFile is an open, complete snapshot.
 type snapshotFile struct {
 	wal.File
@@ -105,8 +116,15 @@ func (s *snapshotStore) newest(group raft.GroupID, accept func(raft.SnapshotMeta
 			}
 			return raft.SnapshotMeta{}, nil, err
 		}
-		if accept(f.meta) && f.verify() == nil {
+		if !accept(f.meta) {
+			f.Close()
+			continue
+		}
+		if err := f.verify(); err == nil {
 			return f.meta, f, nil
+		} else if !errors.Is(err, errSnapshotDamaged) {
+			f.Close() // The disk did not even read it, which is not to say that it is damaged.
+			return raft.SnapshotMeta{}, nil, fmt.Errorf("%s: %w", name, err)
 		}
 		f.Close()
 	}
@@ -217,6 +235,9 @@ func (s *snapshotStore) write(group raft.GroupID, meta raft.SnapshotMeta, w Snap
 	if _, err = w.WriteTo(out); err == nil {
 		err = out.flush()
 	}
+	if out.failed != nil {
+		err = out.failed // whatever the machine made of it
+	}
 	if err != nil {
 		f.Close()
 		return errors.Join(err, s.fs.Remove(part))
@@ -224,19 +245,20 @@ func (s *snapshotStore) write(group raft.GroupID, meta raft.SnapshotMeta, w Snap
 	return s.complete(f, part, group, meta, out.offset, out.sum)
 }
 
-// complete makes a staged body a snapshot: trailer, fsync, final name, fsync of the directory.
+// complete makes a staged body a snapshot: trailer, fsync, final name, fsync of the directory. If the disk fails, the staged body is removed: it may be in
+// the page cache alone, and a later attempt would find it there and take it for durable.
 func (s *snapshotStore) complete(f wal.File, part string, group raft.GroupID, meta raft.SnapshotMeta, size int64, sum uint32) error {
 	_, err := f.WriteAt(encodeTrailer(meta, size, sum), size)
 	if err == nil {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return err
+		return errors.Join(onDisk(err), s.fs.Remove(part))
 	}
 	if err := s.fs.Rename(part, s.name(group, meta.Index, bodyID(size, sum), snapshotSuffix)); err != nil {
-		return err
+		return onDisk(err)
 	}
-	return s.fs.SyncDir(s.dir)
+	return onDisk(s.fs.SyncDir(s.dir))
 }
 
 // prune removes the group's snapshots and staged pieces that are older than index; all of them, and index too, when keepNone.
@@ -260,6 +282,7 @@ type bodyWriter struct {
 	buffer []byte
 	offset int64
 	sum    uint32
+	failed error // what the disk said
 }
 
 // Write implements io.Writer.
@@ -276,7 +299,8 @@ func (w *bodyWriter) flush() error {
 		return nil
 	}
 	if _, err := w.file.WriteAt(w.buffer, w.offset); err != nil {
-		return err
+		w.failed = onDisk(err)
+		return w.failed
 	}
 	w.sum = crc32.Update(w.sum, castagnoli, w.buffer)
 	w.offset += int64(len(w.buffer))
