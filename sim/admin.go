@@ -61,7 +61,7 @@ func (a *admin) at() *member {
 func (a *admin) change() {
 	m := a.at()
 	conf, known := a.group.configuration()
-	if m == nil || !known || a.busy {
+	if m == nil || !known || a.busy || a.world.hurting() {
 		return
 	}
 	ch, what := a.draw(conf)

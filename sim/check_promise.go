@@ -10,12 +10,15 @@ type promise struct {
 	// match is the highest entry it has acknowledged and not truncated since, and matchTerm that entry's term.
 	match     raft.Index
 	matchTerm raft.Term
+	// repairing says that the disk lost some of that, and the member has not got it back yet.
+	repairing bool
 }
 
 // ballot is one member's vote in one term.
 type ballot struct {
 	term  raft.Term
 	voter raft.MemberID
+	disk  uint64 // a member that comes back with an empty disk is another one
 }
 
 // checkPromise sees that members keep their promises: figure 2, "updated on stable storage before responding to RPCs". After a crash a
@@ -47,6 +50,11 @@ func (c *checkPromise) sent(m *member, message raft.Message) {
 	default:
 		return
 	}
+	if p.repairing && vote != raft.NoMember && m.running.Core().Faulty() {
+		if _, leads := message.(*raft.AppendRequest); !leads || m.role == raft.Leader {
+			m.world.fail("promise", "%v votes or leads in term %d although its disk lost entries that it had acknowledged", m, h.Term)
+		}
+	}
 	if h.Term > p.term {
 		p.term, p.vote = h.Term, raft.NoMember
 	}
@@ -56,7 +64,7 @@ func (c *checkPromise) sent(m *member, message raft.Message) {
 	if h.Term == p.term {
 		p.vote = vote
 	}
-	b := ballot{term: h.Term, voter: m.host.id}
+	b := ballot{term: h.Term, voter: m.host.id, disk: m.host.wiped}
 	if other, voted := c.votes[b]; voted && other != vote {
 		m.world.fail("Election Safety", "%v votes for n%d and for n%d in term %d", m, other, vote, h.Term)
 	}
@@ -88,14 +96,29 @@ func (c *checkPromise) truncated(m *member, from raft.Index) {
 func (c *checkPromise) recovered(m *member, _ *shadow) {
 	status := m.running.Core().Status()
 	p := &m.given
+	p.repairing = status.Faulty
 	switch {
 	case status.Term < p.term:
 		m.world.fail("promise", "%v has shown term %d, and comes back in term %d", m, p.term, status.Term)
 	case status.Term == p.term && p.vote != raft.NoMember && status.Vote != p.vote:
 		m.world.fail("promise", "%v has voted for n%d in term %d, and comes back with a vote for n%d", m, p.vote, p.term, status.Vote)
+	case status.Faulty && m.host.disk.hurtNow():
+		// It knows, and may not act as if it had never had what it lost: see sent and appended.
 	case p.match > m.log.last():
 		m.world.fail("promise", "%v has acknowledged %d@%d, and comes back with a log that ends at %d", m, p.match, p.matchTerm, m.log.last())
 	case p.match >= m.log.base && m.log.term(p.match) != p.matchTerm:
 		m.world.fail("promise", "%v has acknowledged %d@%d, and comes back with %d@%d", m, p.match, p.matchTerm, p.match, m.log.term(p.match))
+	}
+}
+
+// appended: a member that got back what its disk had lost has to have all of it.
+func (c *checkPromise) appended(m *member, _ raft.Index) {
+	p := &m.given
+	if !p.repairing || m.running.Core().Faulty() {
+		return
+	}
+	p.repairing = false
+	if last := m.log.last(); last < p.match && m.log.term(last) <= p.matchTerm {
+		m.world.fail("promise", "%v votes again with a log that ends at %d@%d, and has acknowledged %d@%d", m, last, m.log.term(last), p.match, p.matchTerm)
 	}
 }

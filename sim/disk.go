@@ -1,49 +1,139 @@
 package sim
 
 import (
+	"errors"
+	"fmt"
 	"io"
+	"path"
+	"strings"
 
 	"github.com/balsa-raft/balsa/wal"
 )
 
-// disk is a host's stable storage: a file system that forgets at a crash what was not synced, behind a layer that can crash
-// the process at any operation.
+// errBroken is what a disk says that was made to fail.
+var errBroken = errors.New("input/output error")
+
+// opKinds of a disk, for faults that wait for one.
+const (
+	opSync   = "sync"
+	opWrites = "write"
+	opReads  = "read"
+)
+
+// Where a host keeps its log and its snapshots.
+const (
+	logDir      = "wal"
+	snapshotDir = "snap"
+)
+
+// disk is a host's stable storage: a file system that forgets, when the power goes, what was not synced, behind a layer that can end the process at
+// any operation, fail, and lie.
 type disk struct {
 	*sectors
 	host *host
 	// crashIn is how many more changing operations the process gets to do; 0 for any number.
 	crashIn int
+	// trap ends the process at the next operation of a kind, with a loss of power of a kind.
+	trap trap
+	// failing counts down to the operation of a kind that fails; lying to the write that goes astray.
+	failing map[string]*countdown
+	lying   *countdown
 	// guilty says that the disk was made to fail, so that a process that stops or does not start is right to.
 	guilty bool
+	// astray are writes that the disk took and did not do, which nothing after them has made known yet.
+	astray []*strayWrite
+	// rotten is what was damaged on purpose: see damage.go.
+	rotten []*damage
 }
 
-func newDisk(h *host) *disk { return &disk{sectors: newSectors(), host: h} }
+// countdown is a fault that waits for its moment.
+type countdown struct {
+	fault string
+	left  int
+	rng   *stream
+}
+
+// trap is a crash that waits for its moment.
+type trap struct {
+	fault string
+	kind  string // of the operation; "" is none
+	loss  lossKind
+}
+
+func newDisk(h *host) *disk {
+	return &disk{sectors: newSectors(), host: h, failing: map[string]*countdown{}}
+}
 
 // operation counts a changing operation, before it is done.
 func (d *disk) operation(what, name string) {
-	if d.crashIn == 0 {
-		return
-	}
-	d.crashIn--
-	if d.crashIn == 0 {
-		panic(crashing{at: what + " " + name})
+	if d.crashIn > 0 {
+		if d.crashIn--; d.crashIn == 0 {
+			panic(crashing{fault: "crash in I/O", at: what + " " + name})
+		}
 	}
 }
 
-// crash loses what was not synced.
-func (d *disk) crash() {
-	d.crashIn = 0
-	d.guilty = false
+// fails tells whether an operation is the one that has to fail.
+func (d *disk) fails(kind, name string) error {
+	c := d.failing[kind]
+	if c == nil {
+		return nil
+	}
+	if c.left--; c.left > 0 {
+		return nil
+	}
+	delete(d.failing, kind)
+	d.guilty = true
+	d.host.world.counts.effective(c.fault)
+	d.host.note(noteFault, "%s: %s of %s fails", c.fault, kind, name)
+	return fmt.Errorf("%s %s: %w", kind, name, errBroken)
+}
+
+// springs ends the process if an operation is the one that it had to get to.
+func (d *disk) springs(kind, name string) {
+	if d.trap.kind != kind {
+		return
+	}
+	t := d.trap
+	d.trap = trap{}
+	panic(crashing{fault: t.fault, at: kind + " " + name, loss: t.loss})
+}
+
+// crash is the process ending: with the power, so that what was not synced is lost or some of it, or alone.
+func (d *disk) crash(power bool, kind lossKind) loss {
+	d.crashIn, d.trap, d.guilty = 0, trap{}, false
+	clear(d.failing)
+	d.lying = nil
+	if !power {
+		return loss{}
+	}
+	d.forgive()
 	if d.host.world.steering != nil {
 		d.sectors.forget()
-		return
+		return loss{}
 	}
-	if d.sectors.crash(d.host.losses.Rand) {
+	l := d.sectors.crash(d.host.losses.Rand, kind)
+	if l.any {
 		d.host.world.counts.effective("unsynced loss")
 	}
+	return l
 }
 
-func (d *disk) heal() { d.crashIn = 0 }
+// heal ends what was planned for the disk; what is damaged stays so.
+func (d *disk) heal() {
+	d.crashIn, d.trap, d.lying, d.capacity = 0, trap{}, nil, 0
+	clear(d.failing)
+	d.forgive()
+}
+
+// segments lists the files of the log, the oldest first; snapshots those of complete snapshots.
+func (d *disk) segments() []string {
+	return d.sorted(func(name string) bool { return strings.HasSuffix(name, ".wal") })
+}
+
+func (d *disk) snapshots() []string {
+	return d.sorted(func(name string) bool { return strings.HasSuffix(name, ".snap") })
+}
 
 // Create implements wal.FS.
 func (d *disk) Create(name string) (wal.File, error) {
@@ -59,7 +149,7 @@ func (d *disk) wrap(name string) func(wal.File, error) (wal.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &diskFile{File: f, disk: d, name: name}, nil
+		return &diskFile{openFile: f.(*openFile), disk: d, name: name}, nil
 	}
 }
 
@@ -78,7 +168,19 @@ func (d *disk) Rename(from, to string) error {
 // SyncDir implements wal.FS.
 func (d *disk) SyncDir(dir string) error {
 	d.operation("sync the directory", dir)
+	if err := d.fails(opSync, dir); err != nil {
+		return err
+	}
 	return d.sectors.SyncDir(dir)
+}
+
+// Free implements wal.FS.
+func (d *disk) Free(dir string) (uint64, error) {
+	free, err := d.sectors.Free(dir)
+	if d.capacity > 0 && free < uint64(d.host.world.regime.Segment) {
+		d.host.world.counts.effective(fullDisk)
+	}
+	return free, err
 }
 
 // Lock implements wal.FS. A process that crashed holds no locks.
@@ -86,25 +188,63 @@ func (d *disk) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
 
 // diskFile is an open file.
 type diskFile struct {
-	wal.File
+	*openFile
 	disk *disk
 	name string
+}
+
+// ReadAt implements wal.File.
+func (f *diskFile) ReadAt(p []byte, offset int64) (int, error) {
+	if err := f.disk.fails(opReads, f.name); err != nil {
+		return 0, err
+	}
+	f.disk.seen(f.sectorFile, offset, int64(len(p)))
+	return f.openFile.ReadAt(p, offset)
 }
 
 // WriteAt implements wal.File.
 func (f *diskFile) WriteAt(p []byte, offset int64) (int, error) {
 	f.disk.operation("write", f.name)
-	return f.File.WriteAt(p, offset)
+	if err := f.disk.fails(opWrites, f.name); err != nil {
+		return 0, err
+	}
+	n, err := f.openFile.WriteAt(p, offset)
+	if errors.Is(err, wal.ErrNoSpace) {
+		f.disk.host.world.counts.effective(fullDisk)
+	}
+	if err != nil {
+		return n, err
+	}
+	f.disk.overwritten(f.sectorFile, offset, int64(len(p)))
+	if !zero(p) {
+		if len(p) > sectorSize {
+			f.disk.springs(opWrites, f.name)
+		}
+		f.disk.strays(f, p, offset)
+	}
+	return n, nil
 }
 
 // Truncate implements wal.File.
 func (f *diskFile) Truncate(size int64) error {
 	f.disk.operation("truncate", f.name)
-	return f.File.Truncate(size)
+	return f.openFile.Truncate(size)
 }
 
 // Sync implements wal.File.
 func (f *diskFile) Sync() error {
 	f.disk.operation("sync", f.name)
-	return f.File.Sync()
+	if len(f.dirty) > 1 && path.Ext(f.name) != ".spare" {
+		f.disk.springs(opSync, f.name)
+	}
+	if err := f.disk.fails(opSync, f.name); err != nil {
+		f.syncFailed()
+		return err
+	}
+	proof := f.first
+	if err := f.openFile.Sync(); err != nil {
+		return err
+	}
+	f.disk.synced(f.sectorFile, proof)
+	return nil
 }

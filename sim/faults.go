@@ -52,7 +52,7 @@ func allFaults() []*fault {
 		kind   faultKind
 		faults []*fault
 	}{
-		{messages, messageFaults()}, {partitions, partitionFaults()}, {processes, processFaults()}, {disks, diskFaults()}, {clocks, timeFaults()},
+		{messages, messageFaults()}, {partitions, partitionFaults()}, {processes, processFaults()}, {processes, powerLossFaults()}, {disks, diskFaults()}, {disks, ioFaults()}, {disks, rotFaults()}, {clocks, timeFaults()},
 	} {
 		for _, f := range of.faults {
 			f.kind = of.kind

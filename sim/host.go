@@ -1,9 +1,11 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/balsa-raft/balsa/engine"
@@ -34,8 +36,13 @@ type host struct {
 	// paused is when the process was stopped, deferred what it missed.
 	paused   bool
 	deferred []func()
-	// slow multiplies the time of an fsync.
-	slow int
+	// slow multiplies the time of an fsync, and sluggish that of everything else the process does.
+	slow, sluggish int
+	// log is the process's; starting says that it is not up yet.
+	log      *wal.Log
+	starting bool
+	// core is what the process's version of the program is configured with.
+	core raft.Config
 	// wiped counts the disks that were lost: each new one is another incarnation.
 	wiped uint64
 	// inOrder says that the process was stopped, and did not crash.
@@ -44,7 +51,7 @@ type host struct {
 
 // addHost adds a machine; founder says whether its members are of the first configuration, or wait to be added.
 func (w *World) addHost(id raft.MemberID, founder bool) *host {
-	h := &host{world: w, id: id, address: fmt.Sprintf("n%d", id), founder: founder, clock: clock{rate: 1}, slow: 1}
+	h := &host{world: w, id: id, address: fmt.Sprintf("n%d", id), founder: founder, clock: clock{rate: 1}, slow: 1, sluggish: 1, core: w.regime.Core}
 	h.disk = newDisk(h)
 	h.timing, h.syncs = w.stream("stages", uint64(id)), w.stream("fsyncs", uint64(id))
 	h.restarts, h.losses = w.stream("restarts", uint64(id)), w.stream("losses", uint64(id))
@@ -69,17 +76,19 @@ func (h *host) boot() {
 	h.planned, h.syncing, h.paused, h.deferred = [4]bool{}, false, false, nil
 	h.timer++
 	h.note(noteBoot, "process %d starts", h.life)
+	h.starting = true
+	defer func() { h.starting = false }()
 	h.guard(func() {
 		log, err := wal.Open(wal.Options{
-			FS: h.disk, Dir: "wal", SegmentBytes: w.regime.Segment, Incarnation: w.seed<<16 | h.wiped<<8 | uint64(h.id),
+			FS: h.disk, Dir: logDir, SegmentBytes: w.regime.Segment, Incarnation: w.seed<<20 | h.wiped<<8 | uint64(h.id),
 		})
 		if err != nil {
 			h.refused("open the log", err)
 			return
 		}
 		o := engine.Options{
-			Log: log, FS: h.disk, SnapshotDir: "snap", Network: sender{h}, Address: h.address, Epoch: h.life,
-			Seed: w.stream("engine", uint64(h.id), h.life).Uint64(), Raft: w.regime.Core, CompactBytes: w.regime.CompactBytes, CompactEntries: w.regime.CompactEntries,
+			Log: log, FS: h.disk, SnapshotDir: snapshotDir, Network: sender{h}, Address: h.address, Epoch: h.life,
+			Seed: w.stream("engine", uint64(h.id), h.life).Uint64(), Raft: h.core, CompactBytes: w.regime.CompactBytes, CompactEntries: w.regime.CompactEntries,
 			KeepEntries: w.regime.KeepEntries, Check: true, Observe: h.observe,
 		}
 		e, err := engine.NewHost(o, h.notify)
@@ -87,7 +96,7 @@ func (h *host) boot() {
 			h.refused("make the host", err)
 			return
 		}
-		h.engine = e
+		h.engine, h.log = e, log
 		for _, m := range h.members {
 			if err := m.start(e, log); err != nil {
 				h.refused("start the group", err)
@@ -97,12 +106,29 @@ func (h *host) boot() {
 	})
 }
 
-// refused ends a start that failed. Only a disk that was made to fail may be the reason.
+// refused ends a process that does not start, or stops by itself. Only a disk that was made to fail may be the reason, and the error has to say what to
+// do. Where that is to give the member a new disk, the operator does so.
 func (h *host) refused(what string, err error) {
-	if !h.disk.guilty {
-		h.world.fail("recovery", "n%d cannot %s: %v", h.id, what, err)
+	why := "cannot " + what + ": " + err.Error()
+	full := errors.Is(err, wal.ErrNoSpace) && h.disk.capacity > 0
+	switch {
+	case errors.Is(err, errBroken) && h.disk.guilty:
+		// What the disk has is what the page cache has, until the power goes.
+		h.end(why, h.losses.chance(1, 2), lossRandom)
+	case full && h.engine == nil:
+		h.end(why, false, lossRandom)
+	case !h.disk.hurtNow():
+		h.world.fail("recovery", "n%d %s", h.id, why)
+		h.end(why, true, lossRandom)
+	case h.starting:
+		if !strings.Contains(why, "put back") && !strings.Contains(why, "remove") {
+			h.world.fail("recovery", "n%d was damaged, and %s: that does not say what to do", h.id, why)
+		}
+		h.end(why, true, lossRandom)
+		h.replaceDisk()
+	default:
+		h.end(why, true, lossRandom)
 	}
-	h.crash("cannot " + what + ": " + err.Error())
 }
 
 // notify is what the engine calls when a stage has something to do.
@@ -115,6 +141,10 @@ func (h *host) notify(stage engine.Stage, _ int) {
 	delay := h.timing.around(w.regime.Hop)
 	if stage == engine.StageApply {
 		delay = h.timing.around(w.regime.Apply)
+	}
+	if h.sluggish > 1 {
+		w.counts.effective("slow member")
+		delay = (delay + 100*time.Microsecond) * time.Duration(h.sluggish)
 	}
 	h.plan(delay, func() { h.run(stage) })
 }
@@ -188,6 +218,10 @@ func (h *host) beginSync() {
 		h.world.story.add(&note{at: h.world.now, kind: noteSync, host: h.id, text: "sync"})
 		h.engine.EndSync()
 		h.syncing = false
+		if h.log.Full() {
+			h.plan(50*time.Millisecond, func() { h.notify(engine.StageSync, 0) }) // as the engine's own loop does
+			return
+		}
 		h.notify(engine.StageSync, 0)
 	})
 }
@@ -210,7 +244,10 @@ func (h *host) observe(g raft.GroupID, _ raft.MemberID, events []raft.Event) {
 }
 
 // crashing is what a disk panics with in order to crash the process in the middle of what it does.
-type crashing struct{ at string }
+type crashing struct {
+	fault, at string
+	loss      lossKind
+}
 
 // guard runs a part of the process. It ends the process where the disk says so, and where the process stopped by itself; any other panic
 // is a failure of the run.
@@ -219,8 +256,10 @@ func (h *host) guard(f func()) {
 		switch p := recover().(type) {
 		case nil:
 		case crashing:
-			h.world.counts.effective("crash in I/O")
-			h.crash("in the middle of: " + p.at)
+			lost := h.end("in the middle of: "+p.at, true, p.loss)
+			if p.worked(lost) {
+				h.world.counts.effective(p.fault)
+			}
 		default:
 			h.world.fail("no panic", "n%d: %v\n%s", h.id, p, debug.Stack())
 		}
@@ -234,27 +273,47 @@ func (h *host) guard(f func()) {
 	}
 }
 
-// crash ends the process, and all that was not on stable storage.
-func (h *host) crash(why string) {
+// worked tells whether a crash did what it was to do.
+func (c crashing) worked(l loss) bool {
+	switch c.fault {
+	case tornWrite:
+		return l.torn
+	case reorderedWrites:
+		return l.reordered
+	case partialSync:
+		return l.some
+	}
+	return true
+}
+
+// crash ends the machine, and all that was not on stable storage.
+func (h *host) crash(why string) { h.end(why, true, lossRandom) }
+
+// end ends the process: with the power or, where only the process ends, with the page cache as it is.
+func (h *host) end(why string, power bool, kind lossKind) loss {
 	if h.engine == nil && h.life == 0 {
-		return
+		return loss{}
+	}
+	if !power {
+		why += " (the machine goes on)"
 	}
 	h.note(noteCrash, "CRASH %s", why)
-	h.disk.crash()
+	l := h.disk.crash(power, kind)
 	h.ended()
 	if h.world.steering != nil {
-		return // Whoever steers starts it again.
+		return l // Whoever steers starts it again.
 	}
 	if h.world.healing {
 		h.restart(h.restarts.between(time.Millisecond, 100*time.Millisecond))
-		return
+	} else {
+		h.restart(h.restarts.between(time.Millisecond, 2*time.Second))
 	}
-	h.restart(h.restarts.between(time.Millisecond, 2*time.Second))
+	return l
 }
 
 // ended forgets the process, and lets those notice who had to do with it.
 func (h *host) ended() {
-	h.engine = nil
+	h.engine, h.log = nil, nil
 	h.life++
 	h.paused, h.deferred = false, nil
 	for _, m := range h.members {
@@ -311,9 +370,12 @@ func (h *host) resume() {
 
 // heal makes the host whole at the end of the faults.
 func (h *host) heal() {
-	h.slow = 1
+	h.slow, h.sluggish = 1, 1
 	h.disk.heal()
 	h.resume()
+	if h.engine != nil && h.disk.unread() {
+		h.crash("is restarted to find what is damaged")
+	}
 	if h.engine == nil {
 		h.restart(h.restarts.between(time.Millisecond, 50*time.Millisecond))
 	}

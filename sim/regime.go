@@ -38,6 +38,8 @@ type Regime struct {
 	Segment        int64       `json:"segment_bytes"`
 
 	Faults []FaultRate `json:"faults"`
+	// Beyond says that more disks may be damaged than the groups can do without: see budget.go.
+	Beyond bool `json:"beyond_budget,omitempty"`
 }
 
 // FaultRate is a fault that strikes in a run, and the mean time between two of its strikes.
@@ -149,7 +151,7 @@ func (r Regime) String() string {
 	}{
 		{"durable machines", r.Durable}, {"ballast", r.Ballast > 0}, {"membership changes", r.Changes > 0}, {"transfers", r.Transfers > 0},
 		{"lease reads", r.Core.LeaseReads}, {"no pre-vote", r.Core.DisablePreVote}, {"no check of the quorum", r.Core.DisableCheckQuorum},
-		{"quiescence", r.Core.QuiesceAfter > 0},
+		{"quiescence", r.Core.QuiesceAfter > 0}, {"beyond the fault budget", r.Beyond},
 	} {
 		if has.on {
 			b.WriteString(", " + has.name)

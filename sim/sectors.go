@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"path"
 	"slices"
 	"sort"
@@ -15,11 +14,15 @@ import (
 // sectorSize is what a disk writes at once: a write is never torn within a sector.
 const sectorSize = 512
 
-// sectors is a file system in memory that knows what is on the platter and what is only in the cache: a crash keeps what was synced, and of the
-// rest any subset of sectors, and of the changes to names any prefix, as a journaling file system does.
+// sectors is a file system in memory that knows what is on the platter and what is only in the page cache. A process sees the cache. When the power
+// goes, what was synced stays, and of the rest any subset of sectors, and of the changes to names any prefix, as a journaling file system does.
 type sectors struct {
 	files map[string]*sectorFile // as a process sees it
 	names []rename               // changes of names that are not durable, in order
+	// capacity bounds the bytes of all files; 0 is no bound. What is beyond it stays.
+	capacity int64
+	// writes numbers the writes, so that it can be told which of them a loss of power reordered or tore.
+	writes uint64
 }
 
 // rename is a change of a directory: name was old and is now new; nil is no file.
@@ -30,14 +33,53 @@ type rename struct {
 	with bool
 }
 
-// sectorFile is a file's content: now is what a process sees, old what the platter had in the sectors that were written since the last sync.
+// sectorFile is a file's content: now is what a process sees, dirty what the platter has in the sectors that were written since the last sync.
 type sectorFile struct {
 	now     []byte
-	old     map[int64][]byte // by sector number
-	oldSize int64            // -1 while the size did not change since the last sync
+	dirty   map[int64]*dirtySector // by sector number
+	oldSize int64                  // -1 while the size did not change since the last sync
+	// beneath is what the platter has under sectors that the cache takes for clean: an fsync failed, or the disk lied. They are read as they
+	// should be until the cache is dropped; only being written again brings them to the platter.
+	beneath map[int64][]byte
+	// proven is how far an appended file is known to be durable from what was written and synced after it, and first where the appending since the
+	// last sync began, -1 if nothing was.
+	proven, first int64
+}
+
+// dirtySector is a sector that was written since the last sync: what the platter has, and the last write.
+type dirtySector struct {
+	was   []byte
+	write uint64
 }
 
 func newSectors() *sectors { return &sectors{files: map[string]*sectorFile{}} }
+
+func newSectorFile() *sectorFile {
+	return &sectorFile{dirty: map[int64]*dirtySector{}, beneath: map[int64][]byte{}, oldSize: -1, first: -1}
+}
+
+// clone copies all that a process sees, as durable: a backup.
+func (s *sectors) clone() *sectors {
+	c := newSectors()
+	for name, f := range s.files {
+		g := newSectorFile()
+		g.now = slices.Clone(f.now)
+		c.files[name] = g
+	}
+	return c
+}
+
+// sorted returns the names of the files that accept likes, in order.
+func (s *sectors) sorted(accept func(name string) bool) []string {
+	var names []string
+	for name := range s.files {
+		if accept == nil || accept(name) {
+			names = append(names, name)
+		}
+	}
+	sort.Strings(names)
+	return names
+}
 
 func (s *sectors) set(name string, f *sectorFile, with bool) {
 	s.names = append(s.names, rename{name: name, old: s.files[name], new: f, with: with})
@@ -52,18 +94,27 @@ func (s *sectors) put(name string, f *sectorFile) {
 	}
 }
 
+// used is how many bytes all files take.
+func (s *sectors) used() int64 {
+	var n int64
+	for _, f := range s.files {
+		n += int64(len(f.now))
+	}
+	return n
+}
+
+// room tells whether a file may grow by n bytes.
+func (s *sectors) room(n int64) bool { return s.capacity == 0 || n <= 0 || s.used()+n <= s.capacity }
+
 // MkdirAll implements wal.FS. Directories exist by themselves.
 func (s *sectors) MkdirAll(string) error { return nil }
 
 // List implements wal.FS.
 func (s *sectors) List(dir string) ([]string, error) {
-	var names []string
-	for name := range s.files {
-		if path.Dir(name) == path.Clean(dir) {
-			names = append(names, path.Base(name))
-		}
+	names := s.sorted(func(name string) bool { return path.Dir(name) == path.Clean(dir) })
+	for i := range names {
+		names[i] = path.Base(names[i])
 	}
-	sort.Strings(names)
 	return names, nil
 }
 
@@ -72,15 +123,15 @@ func (s *sectors) Create(name string) (wal.File, error) {
 	if s.files[name] != nil {
 		return nil, &fs.PathError{Op: "create", Path: name, Err: fs.ErrExist}
 	}
-	f := &sectorFile{old: map[int64][]byte{}, oldSize: -1}
+	f := newSectorFile()
 	s.set(name, f, false)
-	return f, nil
+	return &openFile{sectorFile: f, disk: s}, nil
 }
 
 // Open implements wal.FS.
 func (s *sectors) Open(name string) (wal.File, error) {
 	if f := s.files[name]; f != nil {
-		return f, nil
+		return &openFile{sectorFile: f, disk: s}, nil
 	}
 	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 }
@@ -112,60 +163,17 @@ func (s *sectors) SyncDir(dir string) error {
 }
 
 // Free implements wal.FS.
-func (s *sectors) Free(string) (uint64, error) { return 1 << 40, nil }
-
-// crash forgets what was not synced, or some of it. It reports whether anything was lost.
-func (s *sectors) crash(rng *rand.Rand) bool {
-	lost := false
-	keep := 0
-	if len(s.names) > 0 {
-		keep = rng.IntN(len(s.names) + 1)
+func (s *sectors) Free(string) (uint64, error) {
+	if s.capacity == 0 {
+		return 1 << 40, nil
 	}
-	for keep > 0 && keep < len(s.names) && s.names[keep-1].with {
-		keep++
-	}
-	for i := len(s.names) - 1; i >= keep; i-- {
-		s.put(s.names[i].name, s.names[i].old)
-		lost = true
-	}
-	s.names = nil
-	names := make([]string, 0, len(s.files))
-	for name := range s.files {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	for _, name := range names {
-		lost = s.files[name].crash(rng) || lost
-	}
-	return lost
+	return uint64(max(s.capacity-s.used(), 0)), nil
 }
 
-// crash puts back, for some of the sectors that were written since the last sync, what was there before. All, none, or a mixture.
-func (f *sectorFile) crash(rng *rand.Rand) bool {
-	numbers := make([]int64, 0, len(f.old))
-	for n := range f.old {
-		numbers = append(numbers, n)
-	}
-	slices.Sort(numbers)
-	lost := false
-	chance := pick(rng, 0, 1, 2, 4)
-	if f.oldSize >= 0 && rng.IntN(4) < chance {
-		f.resize(f.oldSize)
-		lost = true
-	}
-	for _, n := range numbers {
-		if rng.IntN(4) < chance {
-			copy(f.now[min(n*sectorSize, int64(len(f.now))):], f.old[n])
-			lost = true
-		}
-	}
-	f.settle()
-	return lost
-}
-
-func (f *sectorFile) settle() {
-	clear(f.old)
-	f.oldSize = -1
+// openFile is a file that a process has open.
+type openFile struct {
+	*sectorFile
+	disk *sectors
 }
 
 func (f *sectorFile) resize(size int64) {
@@ -190,29 +198,58 @@ func (f *sectorFile) ReadAt(p []byte, offset int64) (int, error) {
 }
 
 // WriteAt implements wal.File.
-func (f *sectorFile) WriteAt(p []byte, offset int64) (int, error) {
+func (f *openFile) WriteAt(p []byte, offset int64) (int, error) {
 	if offset < 0 {
 		return 0, fmt.Errorf("write at %d", offset)
 	}
 	end := offset + int64(len(p))
-	if end > int64(len(f.now)) {
+	if grow := end - int64(len(f.now)); grow > 0 {
+		if !f.disk.room(grow) {
+			return 0, fmt.Errorf("write %d bytes: %w", len(p), wal.ErrNoSpace)
+		}
 		f.sized()
 		f.resize(end)
 	}
-	f.remember(offset, end)
+	f.disk.writes++
+	f.remember(offset, end, f.disk.writes)
+	if f.first < 0 && !zero(p) {
+		f.first = offset
+	}
 	copy(f.now[offset:], p)
 	return len(p), nil
 }
 
-// remember keeps what the platter has in the sectors of a range that is about to change.
-func (f *sectorFile) remember(from, to int64) {
-	for n := from / sectorSize; n*sectorSize < to; n++ {
-		if _, known := f.old[n]; !known {
-			was := make([]byte, sectorSize)
-			copy(was, f.now[min(n*sectorSize, int64(len(f.now))):])
-			f.old[n] = was
+// zero tells whether there is nothing in b: room that is made for later, or a place that is cleared.
+func zero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
 		}
 	}
+	return true
+}
+
+// remember keeps what the platter has in the sectors of a range that is about to change.
+func (f *sectorFile) remember(from, to int64, write uint64) {
+	for n := from / sectorSize; n*sectorSize < to; n++ {
+		if known := f.dirty[n]; known != nil {
+			known.write = write
+			continue
+		}
+		was := f.beneath[n]
+		delete(f.beneath, n)
+		if was == nil {
+			was = f.sector(n)
+		}
+		f.dirty[n] = &dirtySector{was: was, write: write}
+	}
+}
+
+// sector copies a sector as a process sees it; what is past the end is zero.
+func (f *sectorFile) sector(n int64) []byte {
+	b := make([]byte, sectorSize)
+	copy(b, f.now[min(n*sectorSize, int64(len(f.now))):])
+	return b
 }
 
 // sized remembers the size of the last sync.
@@ -226,10 +263,15 @@ func (f *sectorFile) sized() {
 func (f *sectorFile) Size() (int64, error) { return int64(len(f.now)), nil }
 
 // Truncate implements wal.File.
-func (f *sectorFile) Truncate(size int64) error {
+func (f *openFile) Truncate(size int64) error {
+	if !f.disk.room(size - int64(len(f.now))) {
+		return fmt.Errorf("grow to %d bytes: %w", size, wal.ErrNoSpace)
+	}
 	f.sized()
-	f.remember(size, int64(len(f.now)))
+	f.disk.writes++
+	f.remember(size, int64(len(f.now)), f.disk.writes)
 	f.resize(size)
+	f.proven = min(f.proven, size)
 	return nil
 }
 
@@ -237,6 +279,48 @@ func (f *sectorFile) Truncate(size int64) error {
 func (f *sectorFile) Sync() error {
 	f.settle()
 	return nil
+}
+
+// settle is what a sync does: everything is on the platter, and so are the beginnings of what was appended since, which prove what is before them.
+func (f *sectorFile) settle() {
+	clear(f.dirty)
+	f.oldSize = -1
+	if f.first >= 0 {
+		f.proven, f.first = f.first, -1
+	}
+}
+
+// syncFailed is what Linux does when an fsync fails: the pages are clean from then on, whatever the platter has.
+func (f *sectorFile) syncFailed() {
+	for n, d := range f.dirty {
+		f.beneath[n] = d.was
+	}
+	clear(f.dirty)
+	f.first = -1
+}
+
+// numbers returns the keys of a map of sectors, in order.
+func numbers[T any](m map[int64]T) []int64 {
+	list := make([]int64, 0, len(m))
+	for n := range m {
+		list = append(list, n)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// drop is the page cache being dropped: what was synced, or so it seemed, is read from the platter from now on. It reports whether that changed
+// anything.
+func (f *sectorFile) drop() bool {
+	changed := false
+	for _, n := range numbers(f.beneath) {
+		if string(f.sector(n)) != string(f.beneath[n]) {
+			changed = true
+			copy(f.now[min(n*sectorSize, int64(len(f.now))):], f.beneath[n])
+		}
+	}
+	clear(f.beneath)
+	return changed
 }
 
 // Close implements wal.File.

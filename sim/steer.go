@@ -164,7 +164,7 @@ func (w *World) Stop(id raft.MemberID) error {
 	}
 	h.note(noteStop, "stops")
 	h.inOrder = true
-	h.disk.crash() // Closing has synced what there was.
+	h.disk.crash(true, lossRandom) // Closing has synced what there was.
 	h.ended()
 	return nil
 }

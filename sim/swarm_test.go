@@ -10,13 +10,14 @@ import (
 var (
 	seedFlag  = flag.Uint64("seed", 0, "run this seed alone, and tell its story")
 	seedsFlag = flag.Uint64("seeds", 520, "how many seeds TestSwarm runs")
+	timeFlag  = flag.Duration("duration", 0, "how long the faults last, where a test drew from the seed with that")
 	firstFlag = flag.Uint64("first", 1, "the first seed of TestSwarm")
 )
 
 // TestSwarm runs many worlds, each with its own deployment, limits, faults and clients.
 func TestSwarm(t *testing.T) {
 	if *seedFlag != 0 {
-		r := sim.Run(*seedFlag, sim.Options{Codec: wireCodec{}, Story: 5000})
+		r := sim.Run(*seedFlag, sim.Options{Codec: wireCodec{}, Story: 5000, Duration: *timeFlag})
 		t.Log(r.String())
 		if r.Failure != nil {
 			t.Fail()

@@ -186,15 +186,6 @@ func (m *member) contents() []KeyValue {
 	return m.machine.list()
 }
 
-// clone copies a file system, as a process sees it. Everything in the copy is on the platter.
-func (s *sectors) clone() *sectors {
-	c := newSectors()
-	for _, name := range slices.Sorted(maps.Keys(s.files)) {
-		c.files[name] = &sectorFile{now: slices.Clone(s.files[name].now), old: map[int64][]byte{}, oldSize: -1}
-	}
-	return c
-}
-
 // forget loses everything that was not synced.
 func (s *sectors) forget() {
 	for i := len(s.names) - 1; i >= 0; i-- {
@@ -206,8 +197,8 @@ func (s *sectors) forget() {
 		if f.oldSize >= 0 {
 			f.resize(f.oldSize)
 		}
-		for _, n := range slices.Sorted(maps.Keys(f.old)) {
-			copy(f.now[min(n*sectorSize, int64(len(f.now))):], f.old[n])
+		for _, n := range numbers(f.dirty) {
+			copy(f.now[min(n*sectorSize, int64(len(f.now))):], f.dirty[n].was)
 		}
 		f.settle()
 	}

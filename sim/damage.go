@@ -1,0 +1,185 @@
+package sim
+
+import (
+	"path"
+	"slices"
+	"time"
+
+	"github.com/balsa-raft/balsa/raft"
+)
+
+// damage is what the medium lost of a host that it had made durable: a place in a file, or a whole disk. It is open until it is known what it took, and
+// that the group has it again.
+type damage struct {
+	fault string
+	// file and the range are what is damaged, until it is written over; nil for a whole disk.
+	file     *sectorFile
+	from, to int64
+	met      bool // the process has read it
+	at       time.Duration
+	life     uint64       // of the process that ran when it was struck
+	marks    []raft.Index // by group: how much was committed
+}
+
+// strayWrite is a write that the disk acknowledged and did not do where it was asked to.
+type strayWrite struct {
+	fault  string
+	file   *sectorFile
+	was    map[int64][]byte // the sectors that were meant, and what the platter has there
+	end    int64
+	sums   bool // the file has a checksum over all of it: its loss is known without anything after it
+	synced bool
+	victim func() *damage // what the write did elsewhere, once it is sealed
+}
+
+// hurt notes a damage.
+func (d *disk) hurt(fault string, f *sectorFile, from, to int64) *damage {
+	w := d.host.world
+	hurt := &damage{fault: fault, file: f, from: from, to: to, at: w.now, life: d.host.life}
+	for _, g := range w.groups {
+		hurt.marks = append(hurt.marks, raft.Index(len(g.committed)))
+	}
+	d.rotten = append(d.rotten, hurt)
+	return hurt
+}
+
+// seen counts the damage that a read meets.
+func (d *disk) seen(f *sectorFile, offset, n int64) {
+	for _, r := range d.rotten {
+		if r.file == f && !r.met && offset < r.to && r.from < offset+n && !f.hidden(r.from, r.to) {
+			r.met = true
+			d.host.world.counts.effective(r.fault)
+			d.host.note(noteFault, "%s: the process reads what is damaged", r.fault)
+		}
+	}
+}
+
+// hidden tells whether a process still finds in its cache what the platter has lost of a range.
+func (f *sectorFile) hidden(from, to int64) bool {
+	for n := from / sectorSize; n*sectorSize < to; n++ {
+		if f.beneath[n] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// overwritten ends damage that was written over as a whole.
+func (d *disk) overwritten(f *sectorFile, offset, n int64) {
+	d.rotten = slices.DeleteFunc(d.rotten, func(r *damage) bool {
+		return r.file == f && offset <= r.from && r.to <= offset+n
+	})
+}
+
+// strays makes a write go astray, if it is the one that has to. The process is none the wiser: its cache has what it wrote.
+func (d *disk) strays(f *diskFile, p []byte, offset int64) {
+	c := d.lying
+	if c == nil {
+		return
+	}
+	if c.left--; c.left > 0 {
+		return
+	}
+	d.lying = nil
+	s := &strayWrite{fault: c.fault, file: f.sectorFile, end: offset + int64(len(p)), was: map[int64][]byte{}, sums: path.Dir(f.name) == snapshotDir}
+	for n := offset / sectorSize; n*sectorSize < s.end; n++ {
+		s.was[n] = f.dirty[n].was
+	}
+	if c.fault == misdirectedWrite {
+		s.victim = d.misdirect(c.rng, f.sectorFile, p)
+	}
+	d.astray = append(d.astray, s)
+	d.host.note(noteFault, "%s: %d bytes to %s at %d", c.fault, len(p), f.name, offset)
+}
+
+// misdirect picks where the write goes instead: into a part of the log that is proven to be durable.
+func (d *disk) misdirect(rng *stream, meant *sectorFile, p []byte) func() *damage {
+	name, to := d.durablePlace(rng)
+	if to < sectorSize {
+		return nil
+	}
+	f := d.files[name]
+	first := rng.Int64N(to / sectorSize)
+	return func() *damage {
+		n := min(int64(len(p)), int64(len(f.now))-first*sectorSize)
+		if n <= 0 || d.files[name] != f {
+			return nil
+		}
+		for k := first; k*sectorSize < first*sectorSize+n; k++ {
+			if f.dirty[k] != nil || f == meant && f.first >= 0 && k*sectorSize >= f.first {
+				return nil
+			}
+		}
+		copy(f.now[first*sectorSize:], p[:n])
+		return d.hurt(misdirectedWrite, f, first*sectorSize, first*sectorSize+n)
+	}
+}
+
+// synced looks which stray writes are beyond excuse: what was written after them is durable, and says that they were, too. Until then a loss of power
+// finds them done: of a write that nothing followed nobody can tell that it was ever made, and no log could promise to notice.
+func (d *disk) synced(f *sectorFile, proof int64) {
+	kept := d.astray[:0]
+	for _, s := range d.astray {
+		switch {
+		case s.file != f:
+			kept = append(kept, s)
+		case s.sums:
+			d.seal(s)
+		case !s.synced:
+			s.synced = true
+			kept = append(kept, s)
+		case proof < s.end && proof >= 0:
+			// Written over, as a recycled file is.
+		case proof < 0:
+			kept = append(kept, s)
+		default:
+			d.seal(s)
+		}
+	}
+	clear(d.astray[len(kept):])
+	d.astray = kept
+}
+
+// seal makes a stray write one.
+func (d *disk) seal(s *strayWrite) {
+	if !d.host.world.mayHurt(d.host) {
+		return
+	}
+	f := s.file
+	first, last := int64(-1), int64(-1)
+	for _, n := range numbers(s.was) {
+		if f.dirty[n] != nil || n*sectorSize+sectorSize > s.end && !s.sums || n*sectorSize >= int64(len(f.now)) || string(s.was[n]) == string(f.sector(n)) {
+			continue // The write after it brought this sector to the platter, or there is nothing to lose.
+		}
+		f.beneath[n] = s.was[n]
+		if last = n; first < 0 {
+			first = n
+		}
+	}
+	if first < 0 {
+		return
+	}
+	d.hurt(s.fault, f, first*sectorSize, (last+1)*sectorSize)
+	if s.victim != nil {
+		s.victim()
+	}
+	d.host.note(noteFault, "%s: the disk has lost it for good", s.fault)
+	d.host.scrub()
+}
+
+// forgive has the disk do what it had put off.
+func (d *disk) forgive() { d.astray = nil }
+
+// durablePlace picks a file of the log, and returns up to where it is durable and known to be; 0 if nowhere.
+func (d *disk) durablePlace(rng *stream) (name string, to int64) {
+	segments := d.segments()
+	if len(segments) == 0 {
+		return "", 0
+	}
+	k := rng.IntN(len(segments))
+	f := d.files[segments[k]]
+	if to = int64(len(f.now)); k == len(segments)-1 {
+		to = f.proven
+	}
+	return segments[k], to
+}

@@ -1,0 +1,30 @@
+package sim_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/balsa-raft/balsa/sim"
+)
+
+// TestEveryFaultStrikes runs short worlds until every fault that there is was injected and had an effect, which is what makes it worth something that
+// they all end well.
+func TestEveryFaultStrikes(t *testing.T) {
+	injected, effective := map[string]uint64{}, map[string]uint64{}
+	for seed := uint64(50_000); seed < 50_400; seed++ {
+		r := sim.Run(seed, sim.Options{Codec: wireCodec{}, Duration: 3 * time.Second})
+		if r.Failure != nil {
+			t.Errorf("seed %d failed: %v\n%s", seed, r.Failure, r.Regime)
+		}
+		for _, f := range r.Faults {
+			injected[f.Name] += f.Injected
+			effective[f.Name] += f.Effective
+		}
+	}
+	for _, name := range sim.FaultNames() {
+		t.Logf("%-20s %7d injected, %7d effective", name, injected[name], effective[name])
+		if injected[name] == 0 || effective[name] == 0 {
+			t.Errorf("%s was injected %d times and had an effect %d times", name, injected[name], effective[name])
+		}
+	}
+}
