@@ -350,7 +350,7 @@ func (g *Group) install(out *raft.Output) {
 	}
 	g.worker.persists = append(g.worker.persists, persist{
 		group: g, seq: out.Seq, after: g.address(out.AfterSync), batch: batch,
-		then:  func() { g.post(func() { g.apply.push(g, applyTask{restore: &meta}) }) },
+		then: func() { g.post(func() { g.apply.push(g, applyTask{restore: &meta}) }) },
 	})
 	g.compact.base = meta.Index
 }
