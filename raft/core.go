@@ -10,6 +10,8 @@ type Core struct {
 	cfg Config
 	rng *rand.Rand
 	now time.Duration
+	// inputs counts what the core was given: see Inputs.
+	inputs uint64
 
 	// What all members have (figure 2). Term and vote are persistent; the log is too, up to disk.durable.
 	term Term
@@ -105,6 +107,7 @@ func (c *Core) restore(r *Restored) {
 // Begin lets a member that was made for an earlier time begin at now: its timers run from then on. Whoever makes a member before knowing the time calls
 // it once, before any other input.
 func (c *Core) Begin(now time.Duration) {
+	c.inputs++
 	late := now - c.now
 	if late <= 0 {
 		return
@@ -121,6 +124,7 @@ func (c *Core) Begin(now time.Duration) {
 // Tick tells the core the time: a monotonic duration since any fixed origin. A time that goes back is ignored. To make leases and
 // stickiness hold, read the clock after collecting the messages that are then handed to Receive, never before.
 func (c *Core) Tick(now time.Duration) {
+	c.inputs++
 	if now > c.now {
 		c.now = now
 	}
@@ -147,6 +151,7 @@ func (c *Core) Deadline() time.Duration {
 // alive it does not: its answers are what that leader's lease rests on, and its own vote would break it. Only a member that is the whole
 // group by a committed configuration need not wait, because nobody else leads by that.
 func (c *Core) Campaign() {
+	c.inputs++
 	if c.role == Leader {
 		return
 	}
@@ -175,6 +180,7 @@ func (c *Core) after(d time.Duration) time.Duration {
 
 // Receive hands in a message of another member. Anything may come in: what no correct member would say now is ignored.
 func (c *Core) Receive(m Message) {
+	c.inputs++
 	h := headOf(m)
 	if h == nil {
 		c.ignore(NoMember, "malformed: no message of a known kind")
@@ -339,6 +345,7 @@ func (c *Core) hardDurable() bool { return c.disk.hard == HardState{Term: c.term
 
 // Synced tells that persist seq of Output.Seq, and all before it, are on stable storage.
 func (c *Core) Synced(seq uint64) {
+	c.inputs++
 	if !c.disk.synced(seq) {
 		return
 	}
@@ -355,6 +362,7 @@ func (c *Core) Synced(seq uint64) {
 // Applied tells that the state machine has applied everything up to to.
 func (c *Core) Applied(to Index) {
 	if to > c.applied && to <= c.handed {
+		c.inputs++
 		c.applied = to
 		c.evict()
 	}

@@ -17,6 +17,9 @@ func (c *Core) InMemory(i Index) []Entry {
 	return c.log.window[i-c.log.first:]
 }
 
+// Inputs counts what the core was given since it was made: each time, message, request, completion of the disk or of the machine is one.
+func (c *Core) Inputs() uint64 { return c.inputs }
+
 // Timer returns when the member's timer runs out, in the time handed to Tick: the election timer, or at a leader that of the next heartbeat. NoDeadline if
 // it has none.
 func (c *Core) Timer() time.Duration {

@@ -13,6 +13,8 @@ type checkedState struct {
 	lastTerm                Term
 	seq                     uint64
 	matches                 []checkedMatch
+	// whole counts the calls since all entries in memory were looked at.
+	whole int
 }
 
 type checkedMatch struct {
@@ -22,14 +24,29 @@ type checkedMatch struct {
 }
 
 // Check tells whether the member's state is legal, and so is the step that led to it from the state at the last call. Tests and
-// the simulator call it after every input; it costs time in proportion to the entries in memory. Any error is a bug in this package.
+// the simulator call it after every input. Of a long log it looks at what is new, and at all that is in memory now and then. Any error is a
+// bug in this package.
 func (c *Core) Check() error {
-	for _, check := range []func() error{c.checkLog, c.checkIndexes, c.checkRole, c.checkConfigurations, c.checkLeader, c.checkDelta} {
-		if err := check(); err != nil {
-			return fmt.Errorf("raft: member %d, %v in term %d: %w", c.cfg.ID, c.role, c.term, err)
-		}
+	err := c.checkLog()
+	if err == nil {
+		err = c.checkIndexes()
 	}
-	c.checked = c.snapshotForCheck()
+	if err == nil {
+		err = c.checkRole()
+	}
+	if err == nil {
+		err = c.checkConfigurations()
+	}
+	if err == nil {
+		err = c.checkLeader()
+	}
+	if err == nil {
+		err = c.checkDelta()
+	}
+	if err != nil {
+		return fmt.Errorf("raft: member %d, %v in term %d: %w", c.cfg.ID, c.role, c.term, err)
+	}
+	c.rememberForCheck()
 	return nil
 }
 
@@ -53,19 +70,53 @@ func (c *Core) checkLog() error {
 	if l.first <= l.base || l.first+Index(len(l.window)) != l.last+1 {
 		return fmt.Errorf("window [%d, +%d) does not end the log (%d, %d]", l.first, len(l.window), l.base, l.last)
 	}
+	if err := c.checkEntries(); err != nil {
+		return err
+	}
+	if l.lastTerm() > c.term {
+		return fmt.Errorf("entry of term %d in term %d", l.lastTerm(), c.term)
+	}
+	return nil
+}
+
+// How much of the entries in memory every Check looks at.
+const (
+	checkAlways = 32 // entries that are looked at in any case
+	checkRarely = 64 // calls of which one looks at all of them
+)
+
+// checkEntries looks at the entries in memory: their places, and what they weigh together.
+func (c *Core) checkEntries() error {
+	l := &c.log
+	if was := c.checked; was != nil && len(l.window) > checkAlways && was.whole < checkRarely && was.last <= l.last && was.last >= l.first {
+		if term, _ := l.term(was.last); term == was.lastTerm {
+			return c.checkPlaces(int(was.last - l.first)) // What was there is there, by Log Matching.
+		}
+	}
+	if err := c.checkPlaces(0); err != nil {
+		return err
+	}
 	var bytes uint64
 	for i := range l.window {
-		e := &l.window[i]
-		if t, ok := l.term(e.Index); !ok || t != e.Term || e.Index != l.first+Index(i) {
-			return fmt.Errorf("entry %d@%d is out of place", e.Index, e.Term)
-		}
-		bytes += e.Size()
+		bytes += l.window[i].Size()
 	}
 	if bytes != l.bytes {
 		return fmt.Errorf("window weighs %d, counted %d", bytes, l.bytes)
 	}
-	if l.lastTerm() > c.term {
-		return fmt.Errorf("entry of term %d in term %d", l.lastTerm(), c.term)
+	if c.checked != nil {
+		c.checked.whole = 0
+	}
+	return nil
+}
+
+// checkPlaces checks that the entries from a place in the window on have the index and term that the log says.
+func (c *Core) checkPlaces(from int) error {
+	l := &c.log
+	for i := from; i < len(l.window); i++ {
+		e := &l.window[i]
+		if t, ok := l.term(e.Index); !ok || t != e.Term || e.Index != l.first+Index(i) {
+			return fmt.Errorf("entry %d@%d is out of place", e.Index, e.Term)
+		}
 	}
 	return nil
 }
@@ -95,7 +146,7 @@ func (c *Core) checkIndexes() error {
 
 func (c *Core) checkRole() error {
 	roles := 0
-	for _, has := range []bool{c.following != nil, c.campaign != nil, c.leading != nil} {
+	for _, has := range [...]bool{c.following != nil, c.campaign != nil, c.leading != nil} {
 		if has {
 			roles++
 		}
@@ -199,17 +250,21 @@ func (c *Core) checkDelta() error {
 	return nil
 }
 
-func (c *Core) snapshotForCheck() *checkedState {
-	s := &checkedState{
-		term: c.term, vote: c.vote, role: c.role, leader: c.leaderID, commit: c.commit, handed: c.handed, applied: c.applied,
-		base: c.log.base, last: c.log.last, lastTerm: c.log.lastTerm(), seq: c.disk.seq,
+// rememberForCheck keeps what the next step is judged by.
+func (c *Core) rememberForCheck() {
+	if c.checked == nil {
+		c.checked = &checkedState{}
 	}
-	if c.leading != nil {
-		for _, p := range c.leading.peers {
-			if !p.leaving { // Who left and is added again begins anew.
-				s.matches = append(s.matches, checkedMatch{id: p.id, incarnation: p.incarnation, match: p.match})
-			}
+	*c.checked = checkedState{
+		term: c.term, vote: c.vote, role: c.role, leader: c.leaderID, commit: c.commit, handed: c.handed, applied: c.applied,
+		base: c.log.base, last: c.log.last, lastTerm: c.log.lastTerm(), seq: c.disk.seq, matches: c.checked.matches[:0], whole: c.checked.whole + 1,
+	}
+	if c.leading == nil {
+		return
+	}
+	for _, p := range c.leading.peers {
+		if !p.leaving { // Who left and is added again begins anew.
+			c.checked.matches = append(c.checked.matches, checkedMatch{id: p.id, incarnation: p.incarnation, match: p.match})
 		}
 	}
-	return s
 }

@@ -90,6 +90,7 @@ func (c *Core) stopLeading() {
 // StepDown makes a leader give up, because of what the core cannot see, such as a disk that is stuck; rule says why. It
 // lets others try first.
 func (c *Core) StepDown(rule string) {
+	c.inputs++
 	if c.role != Leader {
 		return
 	}
@@ -110,6 +111,7 @@ type Proposal struct {
 // nothing. That they are committed shows when they come out of Take; that they never will be, when another entry comes out at
 // their index. The data belongs to the core from then on.
 func (c *Core) Propose(proposals []Proposal) (Index, Term, error) {
+	c.inputs++
 	l := c.leading
 	switch {
 	case l == nil:

@@ -74,6 +74,7 @@ func (c *Core) updatePeers() {
 // one voter is made in a single step (thesis §4.1), any other through joint consensus, which the leader leaves by itself
 // (thesis §4.3). It returns the index and term of the entry that begins the change.
 func (c *Core) ChangeMembers(ch Change) (Index, Term, error) {
+	c.inputs++
 	if err := c.mayChange(); err != nil {
 		return 0, 0, err
 	}

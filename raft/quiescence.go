@@ -40,6 +40,7 @@ func (c *Core) quiesceFollower(m *AppendRequest) {
 
 // Wake ends the silence of a quiesced group: there is work, or a doubt whether the leader lives.
 func (c *Core) Wake() {
+	c.inputs++
 	switch {
 	case c.role == Leader:
 		c.wakeLeader()

@@ -56,6 +56,7 @@ func (r *leaderReads) join(round uint64) {
 // ReadIndex asks for an index such that a machine which has applied it answers reads linearizably (thesis §6.4). The
 // result comes in Output.Reads under the caller's id. A follower asks its leader.
 func (c *Core) ReadIndex(id uint64) error {
+	c.inputs++
 	switch {
 	case c.role == Leader:
 		if c.leading.reads.count() >= maxWaitingReads {

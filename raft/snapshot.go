@@ -5,6 +5,7 @@ package raft
 // Compacted tells that the caller has dropped the log up to meta.Index, which is applied. The core forgets the entries and older
 // configurations; what contradicts its own knowledge is ignored.
 func (c *Core) Compacted(meta SnapshotMeta) {
+	c.inputs++
 	if meta.Index <= c.log.base || meta.Index > c.applied || c.installing != nil {
 		return
 	}
@@ -97,6 +98,7 @@ func (c *Core) ackSnapshot(match Index) {
 // SnapshotInstalled answers Output.Install: the log is durably replaced by the snapshot and the machine restored from it,
 // or not, and then nothing was changed.
 func (c *Core) SnapshotInstalled(meta SnapshotMeta, ok bool) {
+	c.inputs++
 	if c.installing == nil || !c.installing.asked || c.installing.meta.Index != meta.Index || c.installing.meta.Term != meta.Term {
 		return
 	}
@@ -139,6 +141,7 @@ func (c *Core) needSnapshot(p *progress) {
 // SnapshotDone answers Output.SendSnapshots: the follower has taken over the snapshot, or the transfer failed and is asked for again with
 // the next heartbeat, if it is still needed.
 func (c *Core) SnapshotDone(to MemberID, meta SnapshotMeta, ok bool) {
+	c.inputs++
 	if c.role != Leader {
 		return
 	}
@@ -169,6 +172,7 @@ func (c *Core) fetch(p *progress) {
 // Fetched answers one of Output.Fetches with the entries, which belong to the core from then on. None says that they could not be
 // read, for example because they were compacted in the meantime: then the follower needs a snapshot.
 func (c *Core) Fetched(f Fetch, entries []Entry) {
+	c.inputs++
 	if c.role != Leader {
 		return
 	}

@@ -14,6 +14,7 @@ type transfer struct {
 // TransferLeadership hands leadership to another voter: the leader takes no more proposals, brings the target's log up to date, and asks it to campaign at once
 // (thesis §3.10). If it did not succeed within an election timeout, the leader goes on. To itself it does nothing.
 func (c *Core) TransferLeadership(to MemberID) error {
+	c.inputs++
 	if c.role != Leader {
 		return ErrNotLeader
 	}

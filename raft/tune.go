@@ -31,6 +31,7 @@ func (t Tuning) Apply(c Config) Config {
 // Tune changes the values in force, or says what is wrong with them. All members of a group should have the same: while they differ, members are
 // deposed or elected too early, which costs availability; and lease reads are not safe until all have the same bounds again (thesis §6.4.1).
 func (c *Core) Tune(t Tuning) error {
+	c.inputs++
 	cfg := t.Apply(c.cfg)
 	if err := cfg.Validate(); err != nil {
 		return err

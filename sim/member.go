@@ -89,6 +89,7 @@ type member struct {
 	role   raft.Role
 	term   raft.Term
 	commit raft.Index
+	inputs uint64  // of the cores of earlier processes
 	given  promise // see check_promise.go
 	face   face    // see view.go
 }
@@ -129,6 +130,14 @@ func (m *member) start(e *engine.Host, log *wal.Log) error {
 	return m.recover(log)
 }
 
+// fed is how many inputs the cores of all the member's processes have got.
+func (m *member) fed() uint64 {
+	if m.running == nil {
+		return m.inputs
+	}
+	return m.inputs + m.running.Core().Inputs()
+}
+
 // stopped forgets the process.
 func (m *member) stopped() {
 	if c, ok := m.previous.(Crasher); ok && m.machine != nil {
@@ -137,6 +146,7 @@ func (m *member) stopped() {
 	m.face.disk, m.face.book = nil, nil
 	m.face.applied++
 	m.changed()
+	m.inputs = m.fed()
 	m.running, m.machine = nil, nil
 	m.role = raft.Follower
 	m.events = m.events[:0]

@@ -2,53 +2,85 @@ package sim
 
 import "time"
 
-// happening is something that is to happen at a point of virtual time.
-type happening struct {
-	at  time.Duration
-	seq uint64
-	run func()
-}
-
-// queue orders what is to happen by time, and by the order in which it was planned where the time is the same. It is a binary heap.
+// queue orders what is to happen by time, and by the order in which it was planned where the time is the same. It is a heap of which each node has
+// four children. The heap itself holds no pointers, so that moving its nodes costs the garbage collector nothing.
 type queue struct {
 	heap []happening
 	seq  uint64
+	// plans are what is to happen, where the nodes say; free are the places that hold nothing.
+	plans []func()
+	free  []uint32
+}
+
+// happening is something that is to happen at a point of virtual time.
+type happening struct {
+	at   time.Duration
+	seq  uint64
+	plan uint32
 }
 
 func (q *queue) push(at time.Duration, run func()) {
 	q.seq++
-	q.heap = append(q.heap, happening{at: at, seq: q.seq, run: run})
-	for i := len(q.heap) - 1; i > 0; {
-		parent := (i - 1) / 2
-		if !q.less(i, parent) {
+	h := happening{at: at, seq: q.seq}
+	if n := len(q.free); n > 0 {
+		h.plan = q.free[n-1]
+		q.free = q.free[:n-1]
+		q.plans[h.plan] = run
+	} else {
+		h.plan = uint32(len(q.plans))
+		q.plans = append(q.plans, run)
+	}
+	q.heap = append(q.heap, h)
+	i := len(q.heap) - 1
+	for i > 0 {
+		parent := (i - 1) / 4
+		if !h.before(&q.heap[parent]) {
 			break
 		}
-		q.heap[i], q.heap[parent] = q.heap[parent], q.heap[i]
+		q.heap[i] = q.heap[parent]
 		i = parent
 	}
+	q.heap[i] = h
 }
 
-func (q *queue) pop() (happening, bool) {
+// pop takes out the next thing that is to happen; false if there is none.
+func (q *queue) pop() (at time.Duration, run func(), ok bool) {
 	if len(q.heap) == 0 {
-		return happening{}, false
+		return 0, nil, false
 	}
-	top, last := q.heap[0], len(q.heap)-1
-	q.heap[0] = q.heap[last]
-	q.heap[last] = happening{}
-	q.heap = q.heap[:last]
-	for i := 0; ; {
-		least := i
-		for child := 2*i + 1; child <= 2*i+2 && child < last; child++ {
-			if q.less(child, least) {
+	top := q.heap[0]
+	run = q.plans[top.plan]
+	q.plans[top.plan] = nil
+	q.free = append(q.free, top.plan)
+	n := len(q.heap) - 1
+	last := q.heap[n]
+	q.heap = q.heap[:n]
+	if n > 0 {
+		q.sink(last)
+	}
+	return top.at, run, true
+}
+
+// sink puts a node into the hole at the top, and moves the hole down to where the node belongs.
+func (q *queue) sink(h happening) {
+	n, i := len(q.heap), 0
+	for {
+		least := 4*i + 1
+		if least >= n {
+			break
+		}
+		for child := least + 1; child < min(4*i+5, n); child++ {
+			if q.heap[child].before(&q.heap[least]) {
 				least = child
 			}
 		}
-		if least == i {
-			return top, true
+		if !q.heap[least].before(&h) {
+			break
 		}
-		q.heap[i], q.heap[least] = q.heap[least], q.heap[i]
+		q.heap[i] = q.heap[least]
 		i = least
 	}
+	q.heap[i] = h
 }
 
 // next is when the next thing is to happen.
@@ -59,7 +91,6 @@ func (q *queue) next() (time.Duration, bool) {
 	return q.heap[0].at, true
 }
 
-func (q *queue) less(i, j int) bool {
-	a, b := &q.heap[i], &q.heap[j]
-	return a.at < b.at || a.at == b.at && a.seq < b.seq
+func (h *happening) before(o *happening) bool {
+	return h.at < o.at || h.at == o.at && h.seq < o.seq
 }

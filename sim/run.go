@@ -62,6 +62,8 @@ type Report struct {
 	Hash uint64
 	// Regime is what the seed drew.
 	Regime Regime
+	// Inputs is how many inputs the cores were given (see raft.Core.Inputs): the simulator's measure of work.
+	Inputs uint64
 	// Events is how many things happened, Time how much virtual time passed, Recovery how much of it from the end of the faults until the
 	// groups were live again.
 	Events         uint64
@@ -139,6 +141,9 @@ func (w *World) Report() Report {
 	}
 	for _, g := range w.groups {
 		r.Operations = append(r.Operations, g.history...)
+		for _, m := range g.members {
+			r.Inputs += m.fed()
+		}
 		r.Asked += g.asked
 		r.Committed += int(g.size())
 		r.Judged += g.answers.judged

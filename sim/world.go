@@ -16,6 +16,9 @@ type World struct {
 	queue   queue
 	story   story
 	events  uint64
+	// allowed is how many events may have happened before the moment allowedTo.
+	allowed   uint64
+	allowedTo time.Duration
 
 	application Application
 	hosts       []*host // hosts[i] carries the member i+1 of every group
@@ -95,23 +98,32 @@ func (w *World) Step() bool {
 	if w.failure != nil || w.done {
 		return false
 	}
-	next, ok := w.queue.pop()
+	at, run, ok := w.queue.pop()
 	if !ok {
 		w.fail("liveness", "nothing is left to happen")
 		return false
 	}
-	w.now = next.at
+	w.now = at
 	w.events++
-	if w.events > maxEvents {
-		w.fail("liveness", "%d events and no end: something goes round in circles", w.events)
+	if w.events > w.allowed && w.circling() {
 		return false
 	}
-	next.run()
+	run()
 	return w.failure == nil && !w.done
 }
 
-// maxEvents bounds a run, against loops that virtual time alone would not end soon.
-const maxEvents = 4_000_000
+// eventsPerSecond bounds how much may happen in a second of virtual time, which would not end soon by itself if there were more.
+const eventsPerSecond = 2_000_000
+
+// circling is asked when as many events have happened as were allowed up to some moment, and fails the run if that moment has not come.
+func (w *World) circling() bool {
+	if w.now < w.allowedTo {
+		w.fail("liveness", "%d events within a second of virtual time: something goes round in circles", eventsPerSecond)
+		return true
+	}
+	w.allowed, w.allowedTo = w.events+eventsPerSecond, w.now+time.Second
+	return false
+}
 
 // Now is the world's time since its beginning.
 func (w *World) Now() time.Duration { return w.now }
