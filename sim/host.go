@@ -200,7 +200,11 @@ func (h *host) turn() {
 		return
 	}
 	timer := h.timer
-	h.plan(h.clock.world(next)-w.now, func() {
+	wait := h.clock.world(next) - w.now
+	if late := w.conditions.late; late != nil {
+		wait += late(h)
+	}
+	h.plan(wait, func() {
 		if timer == h.timer {
 			h.turn()
 		}
@@ -228,6 +232,9 @@ func (h *host) beginSync() {
 
 // syncTime is how long the next fsync takes.
 func (h *host) syncTime() time.Duration {
+	if fsync := h.world.conditions.fsync; fsync != nil {
+		return fsync(h)
+	}
 	if s := h.world.steering; s != nil {
 		return h.syncs.between(s.setup.Disk.Min, s.setup.Disk.Max)
 	}

@@ -112,7 +112,11 @@ func (n *network) send(from *host, e *engine.Envelope) {
 func (n *network) post(p *parcel) {
 	w := n.world
 	l := n.link(p.from, p.to)
-	at := w.now + w.regime.Delay/2 + l.delay.around(w.regime.Delay/2+n.extra)
+	took := w.regime.Delay/2 + l.delay.around(w.regime.Delay/2+n.extra)
+	if way := w.conditions.way; way != nil {
+		took = way(p.from, p.to)
+	}
+	at := w.now + took
 	if n.reorder > 0 && l.harm.chance(n.reorder, 1000) {
 		w.counts.injected("reorder")
 		at += l.harm.around(4 * w.regime.Delay)
@@ -155,6 +159,9 @@ func (n *network) deliver(p *parcel) {
 			return
 		}
 		p = &parcel{from: p.from, to: p.to, group: group, message: m}
+	}
+	if without := w.conditions.without; without != nil {
+		p = without(p)
 	}
 	w.story.add(&note{at: w.now, kind: noteDeliver, host: p.to.id, a: uint64(p.group), b: uint64(p.from.id), message: p.message})
 	p.to.engine.Deliver([]engine.Envelope{{Group: p.group, From: p.from.address, To: p.to.address, Message: p.message}})

@@ -31,6 +31,9 @@ type World struct {
 	strikes     []Strike
 	counts      counts
 
+	// conditions is what an experiment controls; in all other worlds it is empty.
+	conditions conditions
+
 	// healing says that the faults are over.
 	healing bool
 	failure *Failure
