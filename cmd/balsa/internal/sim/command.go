@@ -45,6 +45,8 @@ const example = `  balsa sim                                     500 worlds of e
   balsa sim --seeds 1 --from 17                 the one world of seed 17
   balsa sim story 17                            what happens in it, line by line
   balsa sim replay election-safety-17.json      a failure, again
+  balsa sim election                            figure 16 of the Raft paper
+  balsa sim wan                                 commit latency between cloud regions
 
 Exit codes: 0 no property failed, 1 one did (or a fault did nothing), 2 the command line was wrong.`
 
@@ -112,7 +114,7 @@ func AddCommand(root *cobra.Command) {
 		Use: "sim", Short: "Simulate deployments under faults, and find bugs", Long: about, Example: example, GroupID: cli.GroupRun,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return cli.Usagef("unknown command %q for \"balsa sim\": choose one of story, replay, diff, or none", args[0])
+				return cli.Usagef("unknown command %q for \"balsa sim\": choose one of story, replay, diff, election, wan, or none", args[0])
 			}
 			return nil
 		},
@@ -141,7 +143,7 @@ func AddCommand(root *cobra.Command) {
 	flags.DurationVar(&o.shrinkFor, "shrink-for", 2*time.Minute, "how long to look for it")
 	flags.StringVar(&o.dir, "dir", ".", "where replay files are written")
 
-	cmd.AddCommand(replayCommand(), storyCommand(), diffCommand())
+	cmd.AddCommand(replayCommand(), storyCommand(), diffCommand(), electionCommand(), wanCommand())
 	root.AddCommand(cmd)
 }
 

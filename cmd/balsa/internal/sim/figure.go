@@ -36,7 +36,6 @@ const style = `
     .note { fill: #8d959e; }
     .axis { stroke: #59616a; }
     .grid { stroke: #272c32; }
-    .ring { fill: #fdfdfb; stroke-width: 1.8; }
   .bound { stroke: #8d959e; }
     .c0 { stroke: #e0735a; } .c1 { stroke: #f19a5f; } .c2 { stroke: #e6c25a; } .c3 { stroke: #6cc796; } .c4 { stroke: #6fb7e6; } .c5 { stroke: #9c9bf0; }
     .d0 { fill: #f19a5f; } .d1 { fill: #6cc796; } .d2 { fill: #9c9bf0; }
