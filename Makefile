@@ -10,7 +10,7 @@ WASM_PACKAGES = ./raft/... ./wal/... ./engine/... ./sim ./lab
 # Directories with a go.mod of their own: what they need never enters ours.
 MODULES = $(patsubst %/go.mod,%,$(wildcard */go.mod))
 
-.PHONY: help demo build sim test race fuzz mutants bench figures lint wasm modules
+.PHONY: help demo build sim site test race fuzz mutants bench figures lint wasm modules
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ build: ## build bin/balsa
 
 sim: build ## simulate deployments under every fault for SIMTIME (1h), and stop at the first bug
 	@exec bin/balsa sim --for $(SIMTIME)
+
+site: ## build the lab as a static site, in site/
+	$(GO) run ./lab/site/build site
 
 test: lint wasm ## check everything that a change has to pass
 	$(GO) test -timeout 20m ./...

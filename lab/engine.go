@@ -103,6 +103,16 @@ func (e *Engine) Answer(r Request) Answer {
 	}
 	a.State = e.state()
 	a.Events, a.Skipped = e.tape.take()
+	if r.Do == DoLoad && r.Since > 0 {
+		n := 0
+		for n < len(a.Events) && a.Events[n].ID <= r.Since {
+			n++
+		}
+		a.Events = a.Events[n:]
+		if n > 0 {
+			a.Skipped = 0
+		}
+	}
 	return a
 }
 

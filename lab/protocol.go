@@ -13,6 +13,8 @@ type Request struct {
 	// Run and Until are for DoLoad: the run to load, and how far to run it; nil is to the last input.
 	Run   *Run   `json:"run,omitempty"`
 	Until *Point `json:"until,omitempty"`
+	// Since, of DoLoad, is the last event that the page has of this very branch: only later ones are told.
+	Since uint64 `json:"since,omitempty"`
 	// To and By are for DoAdvance: the virtual time to go to, or what to go on by: ByEvent or ByMessage.
 	To int64  `json:"to,omitempty"`
 	By string `json:"by,omitempty"`
