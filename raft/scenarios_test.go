@@ -554,3 +554,83 @@ func TestTruncationLeavesWhatWasHandedOutAlone(t *testing.T) {
 		t.Fatalf("the log serves the old entries: %v", again.Entries)
 	}
 }
+
+// etcd #14370: a group of one committed, and answered, before its own fsync.
+func TestAGroupOfOneCommitsNothingBeforeItsFsync(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	m := c.elect(1)
+	c.until("the first entry is committed", func() bool { return m.core.Commit() == m.core.LastIndex() })
+	before := m.core.Commit()
+	c.manualSync = true
+	i := c.propose(m, "x")
+	c.settle(m)
+	if m.core.Commit() != before || Index(len(m.state)) > before {
+		t.Fatalf("commit %d, applied %d, while entry %d is on its way to the disk", m.core.Commit(), len(m.state), i)
+	}
+	c.sync(m, len(m.writes))
+	c.settle(m)
+	if m.core.Commit() != i {
+		t.Fatalf("commit %d after the sync, want %d", m.core.Commit(), i)
+	}
+}
+
+// etcd #7280: a member campaigned by a configuration that was older than the one in its log, because it had not applied that one yet.
+func TestACandidateCountsVotesByTheLatestConfigurationInItsLog(t *testing.T) {
+	wide := voters(1, 2, 3, 4)
+	core, err := New(Config{ID: 1, DisablePreVote: true}, Restored{
+		HardState: HardState{Term: 1}, Snapshot: SnapshotMeta{Configuration: voters(1, 2, 3)}, LastIndex: 2, Terms: []TermRun{{First: 1, Term: 1}},
+		Entries:        []Entry{{Term: 1, Index: 1, Kind: EntryNoop}, {Term: 1, Index: 2, Kind: EntryConfiguration, Data: wide.Encode(nil)}},
+		Configurations: []ConfigurationAt{{Index: 2, Configuration: wide}}, Applied: 1,
+	}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &alone{t: t, Core: core, entries: make([]Entry, 2)}
+	a.timeout()
+	asked := map[MemberID]bool{}
+	for _, m := range a.take() {
+		asked[m.Head().To] = true
+	}
+	if len(asked) != 3 || !asked[4] {
+		t.Fatalf("asked %v, want 2, 3 and 4", asked)
+	}
+	a.receive(&VoteReply{Header: head(2, a.Term()), Granted: true})
+	if a.Role() != Candidate {
+		t.Fatalf("%v with two votes of four", a.Role())
+	}
+	a.receive(&VoteReply{Header: head(4, a.Term()), Granted: true})
+	if a.Role() != Leader {
+		t.Fatalf("%v with three votes of four", a.Role())
+	}
+}
+
+// openraft #1808: a snapshot took the log's place, but not that of an uncommitted configuration in it.
+func TestASnapshotTakesTheUncommittedConfigurationOfTheLogAway(t *testing.T) {
+	wide := voters(1, 2, 3, 4, 5)
+	data := wide.Encode(nil)
+	log := entries(1, 1, 1, 1, 1, 1, 1)
+	log[5] = Entry{Term: 1, Index: 6, Kind: EntryConfiguration, Sum: Sum(data), Data: data}
+	core, err := New(Config{ID: 1}, Restored{
+		HardState: HardState{Term: 2}, Snapshot: SnapshotMeta{Configuration: voters(1, 2, 3)}, LastIndex: 6, Terms: []TermRun{{First: 1, Term: 1}},
+		Entries: log, Configurations: []ConfigurationAt{{Index: 6, Configuration: wide}},
+	}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &alone{t: t, Core: core, entries: log}
+	if got := a.Configuration().String(); got != "1 2 3 4 5" {
+		t.Fatalf("members %s before the snapshot", got)
+	}
+	meta := SnapshotMeta{Index: 4, Term: 2, Configuration: voters(1, 2, 3)}
+	a.Receive(&InstallSnapshot{Header: head(2, 2), Meta: meta})
+	if out := a.Take(); out.Install == nil {
+		t.Fatalf("the snapshot is not installed: %+v", out)
+	}
+	a.SnapshotInstalled(meta, true)
+	if got := a.Configuration().String(); got != "1 2 3" || a.LastIndex() != 4 {
+		t.Fatalf("members %s, last %d: the configuration at 6 went with its entry", got, a.LastIndex())
+	}
+	if err := a.Check(); err != nil {
+		t.Fatal(err)
+	}
+}
