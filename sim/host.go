@@ -31,11 +31,14 @@ type host struct {
 	// planned tells which stages are about to run, syncing that the disk is at work.
 	planned [4]bool
 	syncing bool
-	// timer numbers the deadlines: only the last one counts.
+	// due is when the process wants its next turn, by its own clock; timer numbers the timers set for it, of which only the last one counts, and rings is
+	// when that one does if it is not late, 0 if it has.
+	due   time.Duration
 	timer uint64
+	rings time.Duration
 	// paused is when the process was stopped, deferred what it missed.
 	paused   bool
-	deferred []func()
+	deferred []plan
 	// slow multiplies the time of an fsync, and sluggish that of everything else the process does.
 	slow, sluggish int
 	// log is the process's; starting says that it is not up yet.
@@ -75,6 +78,7 @@ func (h *host) boot() {
 	h.life++
 	h.planned, h.syncing, h.paused, h.deferred = [4]bool{}, false, false, nil
 	h.timer++
+	h.due, h.rings = math.MaxInt64, 0
 	h.note(noteBoot, "process %d starts", h.life)
 	h.starting = true
 	defer func() { h.starting = false }()
@@ -146,23 +150,39 @@ func (h *host) notify(stage engine.Stage, _ int) {
 		w.counts.effective("slow member")
 		delay = (delay + 100*time.Microsecond) * time.Duration(h.sluggish)
 	}
-	h.plan(delay, func() { h.run(stage) })
+	h.push(delay, plan{kind: planStage, stage: stage})
 }
 
 // plan has the process do something later, if it still runs then; while it is paused, it waits.
-func (h *host) plan(delay time.Duration, f func()) {
-	life := h.life
-	h.world.after(delay, func() { h.live(life, f) })
+func (h *host) plan(delay time.Duration, f func()) { h.push(delay, plan{kind: planProcess, run: f}) }
+
+func (h *host) push(delay time.Duration, p plan) {
+	p.host, p.life = h, h.life
+	h.world.queue.push(h.world.now+max(delay, 0), p)
 }
 
-func (h *host) live(life uint64, f func()) {
+// live lets happen what was planned for a process, if that is still the one that runs.
+func (h *host) live(p *plan) {
 	switch {
-	case h.life != life || h.engine == nil:
+	case h.life != p.life || h.engine == nil:
 	case h.paused:
 		h.world.counts.effective("pause")
-		h.deferred = append(h.deferred, func() { h.live(life, f) })
+		h.deferred = append(h.deferred, *p)
 	default:
-		h.guard(f)
+		h.guard(func() { h.perform(p) })
+	}
+}
+
+func (h *host) perform(p *plan) {
+	switch p.kind {
+	case planStage:
+		h.run(p.stage)
+	case planTimer:
+		h.ring(p.timer)
+	case planDelivery:
+		h.world.network.deliver(p.parcel)
+	default:
+		p.run()
 	}
 }
 
@@ -195,20 +215,46 @@ func (h *host) turn() {
 	for _, m := range h.members {
 		m.look()
 	}
-	h.timer++
-	if next == math.MaxInt64 || h.engine == nil {
+	h.due = next
+	if h.engine != nil {
+		h.wind()
+	}
+}
+
+// wind sets the timer for the moment when the next turn is due. One that rings before that does as well: it is wound up again then. Otherwise each of
+// the many turns that change nothing of the deadline would leave a timer behind.
+func (h *host) wind() {
+	w := h.world
+	if h.due == math.MaxInt64 {
 		return
 	}
-	timer := h.timer
-	wait := h.clock.world(next) - w.now
+	at := max(h.clock.world(h.due), w.now)
+	if h.rings != 0 && h.rings <= at {
+		return
+	}
+	h.timer++
+	h.rings = at
+	wait := at - w.now
 	if late := w.conditions.late; late != nil {
 		wait += late(h)
 	}
-	h.plan(wait, func() {
-		if timer == h.timer {
-			h.turn()
-		}
-	})
+	h.push(wait, plan{kind: planTimer, timer: h.timer})
+}
+
+// ring is what the timer does: a turn, if one is due.
+func (h *host) ring(timer uint64) {
+	if timer != h.timer {
+		return
+	}
+	h.rings = 0
+	if h.due == math.MaxInt64 {
+		return
+	}
+	if h.clock.local(h.world.now) < h.due {
+		h.wind()
+		return
+	}
+	h.turn()
 }
 
 // beginSync lets the disk work for as long as it takes; the writes reach it at the end.
@@ -370,8 +416,8 @@ func (h *host) resume() {
 	h.paused = false
 	missed := h.deferred
 	h.deferred = nil
-	for _, f := range missed {
-		h.world.after(0, f)
+	for _, p := range missed {
+		h.world.queue.push(h.world.now, p)
 	}
 }
 

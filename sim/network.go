@@ -11,6 +11,8 @@ import (
 type network struct {
 	world *World
 	links [][]link // by sender and receiver
+	// envelope is what a process is handed.
+	envelope [1]engine.Envelope
 	// What strikes every message, in parts of a thousand; faults set them.
 	drop, duplicate, reorder int
 	// extra is added to the mean delay.
@@ -146,7 +148,7 @@ func (n *network) arrive(p *parcel) {
 	default:
 		l.told = false
 		n.world.watch.delivered(p.flight)
-		p.to.plan(0, func() { n.deliver(p) })
+		p.to.live(&plan{kind: planDelivery, host: p.to, life: p.to.life, parcel: p})
 	}
 }
 
@@ -158,13 +160,14 @@ func (n *network) deliver(p *parcel) {
 			w.fail("network", "cannot decode what n%d sent, %s, for group %d: group %d, %v", p.from.id, describe(p.message), p.group, group, err)
 			return
 		}
-		p = &parcel{from: p.from, to: p.to, group: group, message: m}
+		p = &parcel{from: p.from, to: p.to, message: m, group: group}
 	}
 	if without := w.conditions.without; without != nil {
 		p = without(p)
 	}
 	w.story.add(&note{at: w.now, kind: noteDeliver, host: p.to.id, a: uint64(p.group), b: uint64(p.from.id), message: p.message})
-	p.to.engine.Deliver([]engine.Envelope{{Group: p.group, From: p.from.address, To: p.to.address, Message: p.message}})
+	n.envelope[0] = engine.Envelope{Group: p.group, From: p.from.address, To: p.to.address, Message: p.message}
+	p.to.engine.Deliver(n.envelope[:])
 }
 
 // lose notes that a message does not arrive, because of a fault, if it is named.

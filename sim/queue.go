@@ -1,6 +1,10 @@
 package sim
 
-import "time"
+import (
+	"time"
+
+	"github.com/balsa-raft/balsa/engine"
+)
 
 // queue orders what is to happen by time, and by the order in which it was planned where the time is the same. It is a heap of which each node has
 // four children. The heap itself holds no pointers, so that moving its nodes costs the garbage collector nothing.
@@ -8,8 +12,43 @@ type queue struct {
 	heap []happening
 	seq  uint64
 	// plans are what is to happen, where the nodes say; free are the places that hold nothing.
-	plans []func()
+	plans []plan
 	free  []uint32
+}
+
+// plan says what is to happen. Most of what happens is of few kinds, which need no closure of their own.
+type plan struct {
+	kind planKind
+	// stage is what a process runs, timer which of its timers rings, parcel what arrives, run anything else.
+	stage  engine.Stage
+	host   *host
+	life   uint64 // of the process it is for
+	timer  uint64
+	parcel *parcel
+	run    func()
+}
+
+type planKind uint8
+
+const (
+	planRun      planKind = iota // something of the world
+	planProcess                  // something of a process
+	planStage                    // a process runs a stage
+	planTimer                    // a process's timer rings
+	planDelivery                 // a process is handed a parcel
+	planArrival                  // a parcel arrives at a host
+)
+
+// happen lets happen what was planned.
+func (p *plan) happen(w *World) {
+	switch p.kind {
+	case planRun:
+		p.run()
+	case planArrival:
+		w.network.arrive(p.parcel)
+	default:
+		p.host.live(p)
+	}
 }
 
 // happening is something that is to happen at a point of virtual time.
@@ -19,16 +58,16 @@ type happening struct {
 	plan uint32
 }
 
-func (q *queue) push(at time.Duration, run func()) {
+func (q *queue) push(at time.Duration, p plan) {
 	q.seq++
 	h := happening{at: at, seq: q.seq}
 	if n := len(q.free); n > 0 {
 		h.plan = q.free[n-1]
 		q.free = q.free[:n-1]
-		q.plans[h.plan] = run
+		q.plans[h.plan] = p
 	} else {
 		h.plan = uint32(len(q.plans))
-		q.plans = append(q.plans, run)
+		q.plans = append(q.plans, p)
 	}
 	q.heap = append(q.heap, h)
 	i := len(q.heap) - 1
@@ -44,13 +83,13 @@ func (q *queue) push(at time.Duration, run func()) {
 }
 
 // pop takes out the next thing that is to happen; false if there is none.
-func (q *queue) pop() (at time.Duration, run func(), ok bool) {
+func (q *queue) pop() (at time.Duration, p plan, ok bool) {
 	if len(q.heap) == 0 {
-		return 0, nil, false
+		return 0, plan{}, false
 	}
 	top := q.heap[0]
-	run = q.plans[top.plan]
-	q.plans[top.plan] = nil
+	p = q.plans[top.plan]
+	q.plans[top.plan] = plan{}
 	q.free = append(q.free, top.plan)
 	n := len(q.heap) - 1
 	last := q.heap[n]
@@ -58,7 +97,7 @@ func (q *queue) pop() (at time.Duration, run func(), ok bool) {
 	if n > 0 {
 		q.sink(last)
 	}
-	return top.at, run, true
+	return top.at, p, true
 }
 
 // sink puts a node into the hole at the top, and moves the hole down to where the node belongs.

@@ -13,8 +13,8 @@ import (
 // BenchmarkWorld measures worlds of five members, in processor time: how many inputs the cores get a second, how many events happen, and how much
 // faster than real time that is.
 //
-// steady is a group whose four clients ask for something every 25 ms each, busy one whose ten clients ask every 2 ms; both have no faults, and hand messages over as
-// they are. full is what a campaign runs: every kind of fault, size and limit, with each message encoded and decoded as in production.
+// light is a group whose four clients ask for something once a second each, steady one where they do so every 25 ms, busy one whose ten clients ask every 2 ms. They
+// have no faults, and hand messages over as they are. full is what a campaign runs: every kind of fault, size and limit, with each message encoded and decoded as in production.
 func BenchmarkWorld(b *testing.B) {
 	regime := func(clients int, think time.Duration) *sim.Regime {
 		r := sim.Draw(1, sim.Options{Profile: "calm", Members: 5, Groups: 1, Clients: clients, Duration: time.Minute, Workload: "registers"})
@@ -28,6 +28,7 @@ func BenchmarkWorld(b *testing.B) {
 		name    string
 		options sim.Options
 	}{
+		{"light", sim.Options{Regime: regime(4, time.Second)}},
 		{"steady", sim.Options{Regime: regime(4, 25*time.Millisecond)}},
 		{"busy", sim.Options{Regime: regime(10, 2*time.Millisecond)}},
 		{"full", sim.Options{Codec: wireCodec{}}},

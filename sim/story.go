@@ -46,7 +46,7 @@ type note struct {
 // story remembers the last notes and hashes them all.
 type story struct {
 	hash  uint64
-	ring  []note
+	ring  []note // of one note at least
 	next  int
 	count uint64
 	tell  func(string) // if set, gets every line as it happens
@@ -64,15 +64,16 @@ func (s *story) add(n *note) {
 		s.mix(uint64(n.text[i]))
 	}
 	s.count++
-	if len(s.ring) > 0 {
-		s.ring[s.next] = *n
-		s.next = (s.next + 1) % len(s.ring)
+	kept := &s.ring[s.next] // What watches gets this one, so that the note itself need not outlive the call.
+	*kept = *n
+	if s.next++; s.next == len(s.ring) {
+		s.next = 0
 	}
 	if s.watch != nil {
-		s.watch(n)
+		s.watch(kept)
 	}
 	if s.tell != nil {
-		s.tell(n.String())
+		s.tell(kept.String())
 	}
 }
 

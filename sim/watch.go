@@ -120,7 +120,7 @@ func (v *watch) noted(n *note) {
 // launch puts a message on its way, to arrive at a moment.
 func (w *World) launch(p *parcel, at time.Duration) {
 	if w.watch == nil {
-		w.at(at, func() { w.network.arrive(p) })
+		w.queue.push(max(at, w.now), plan{kind: planArrival, parcel: p})
 		return
 	}
 	w.watch.launch(p, at, false)

@@ -101,7 +101,7 @@ func (w *World) Step() bool {
 	if w.failure != nil || w.done {
 		return false
 	}
-	at, run, ok := w.queue.pop()
+	at, next, ok := w.queue.pop()
 	if !ok {
 		w.fail("liveness", "nothing is left to happen")
 		return false
@@ -111,7 +111,7 @@ func (w *World) Step() bool {
 	if w.events > w.allowed && w.circling() {
 		return false
 	}
-	run()
+	next.happen(w)
 	return w.failure == nil && !w.done
 }
 
@@ -143,7 +143,7 @@ func (w *World) Next() time.Duration {
 }
 
 // at plans something for a moment that is not in the past.
-func (w *World) at(t time.Duration, run func()) { w.queue.push(max(t, w.now), run) }
+func (w *World) at(t time.Duration, run func()) { w.queue.push(max(t, w.now), plan{run: run}) }
 
 // after plans something for d from now.
 func (w *World) after(d time.Duration, run func()) { w.at(w.now+max(d, 0), run) }
