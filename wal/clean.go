@@ -44,11 +44,11 @@ func (l *Log) victim(slack int64) *segment {
 			victim = s
 		}
 		total += s.end - s.data
-		live += s.live
+		live += s.due()
 	}
 	a := l.current
 	total += l.end() - a.data
-	live += a.live
+	live += a.due()
 	if victim == nil || victim.stuck || total <= 2*live+slack*l.options.SegmentBytes {
 		return nil
 	}
@@ -201,5 +201,12 @@ func (l *Log) copyBatch(g *group, need int64) error {
 	l.sequence++
 	d := &l.descriptor
 	*d = descriptor{sequence: l.sequence, previous: g.sequence, flags: hasCopies, runs: d.runs[:0]}
-	return l.write(g, d, entries)
+	from := l.end()
+	if err := l.write(g, d, entries); err != nil {
+		return err
+	}
+	a := l.current
+	a.copied += need
+	a.framing += l.end() - from - need
+	return nil
 }

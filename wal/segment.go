@@ -32,8 +32,19 @@ type segment struct {
 	end    int64 // where they end; of the active segment see Log.flushed
 	filled int64 // up to here the file has its blocks
 	live   int64 // bytes of the frames of live entries; guarded by Log.mu
-	pins   atomic.Int32
-	stuck  bool // the cleaner could not move everything; it is left to its groups' compactions
+	// copied are the bytes of the frames that the cleaner has brought here, framing what else it wrote for them; guarded by Log.mu.
+	copied, framing int64
+	pins            atomic.Int32
+	stuck           bool // the cleaner could not move everything; it is left to its groups' compactions
+}
+
+// due is what the live entries take, as far as the cleaner can do better. Where it has brought many small batches together, their framing is as large as
+// they are, and no smaller the next time: it counts as live with them, or cleaning would never end.
+func (s *segment) due() int64 {
+	if s.copied == 0 {
+		return s.live
+	}
+	return s.live + int64(float64(s.framing)*min(1, float64(s.live)/float64(s.copied)))
 }
 
 // spare is a file that waits to become a segment. Its content does not matter, only that its blocks exist up to filled: writing over
