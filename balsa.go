@@ -13,10 +13,12 @@
 package balsa
 
 import (
+	"context"
 	"io"
 
 	"github.com/balsa-raft/balsa/engine"
 	"github.com/balsa-raft/balsa/raft"
+	"github.com/balsa-raft/balsa/session"
 )
 
 // The types that a replicated state machine is written against, and what a group tells of itself. See package engine for their contracts.
@@ -28,6 +30,8 @@ type (
 	Result              = engine.Result
 	Group               = engine.Group
 	Status              = engine.Status
+	// Session is one client's line of commands, each applied exactly once. See OpenSession.
+	Session = session.Session
 )
 
 // The vocabulary of the protocol. See package raft.
@@ -56,7 +60,20 @@ var (
 	ErrNotReady       = raft.ErrNotReady
 	ErrBadChange      = raft.ErrBadChange
 	ErrUnknownMember  = raft.ErrUnknownMember
+	ErrSessionExpired = session.ErrExpired
 )
+
+// WithSessions wraps a machine so that commands proposed through a Session are applied exactly once, however often they are retried (thesis §6.3).
+// All members have to wrap. Commands proposed directly on the group are not understood any more: use a Session for all. It is not for a
+// DurableStateMachine, whose state the sessions could not be saved together with; such a machine keeps its own.
+func WithSessions(machine StateMachine) StateMachine {
+	return session.NewMachine(machine, session.Limit)
+}
+
+// OpenSession registers a session with the group. It retries by itself until ctx ends: opening twice does no harm.
+func OpenSession(ctx context.Context, group *Group) (*Session, error) {
+	return session.Open(ctx, group)
+}
 
 // SnapshotBytes is the SnapshotWriter of a machine that is small enough to capture its state as bytes. It keeps data, which must not change any more.
 func SnapshotBytes(data []byte) SnapshotWriter { return snapshotBytes(data) }

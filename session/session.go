@@ -1,4 +1,10 @@
-package balsa
+// Package session makes commands happen exactly once, however often they are retried (thesis §6.3): a machine that remembers, for each client's session,
+// the last command and its answer, and the client's end of it.
+//
+// Invariants: what a Machine does depends on nothing but its entries, so members forget the same sessions; a session's commands are applied in the order of
+// their numbers, each at most once; the sessions are part of the machine's snapshots. The package does not know what a command means, and is not for
+// machines that keep their state themselves, since the sessions could not be saved together with it.
+package session
 
 import (
 	"bytes"
@@ -11,93 +17,118 @@ import (
 	"io"
 	"slices"
 	"sync"
+
+	"github.com/balsa-raft/balsa/engine"
+	"github.com/balsa-raft/balsa/raft"
 )
 
-// ErrSessionExpired says that the group has forgotten the session: it was idle while maxSessions others were opened. Whether the last
+// ErrExpired says that the group has forgotten the session: it was idle while as many others were opened as the machine remembers. Whether the last
 // command of it happened is unknown.
-var ErrSessionExpired = errors.New("balsa: session expired")
+var ErrExpired = errors.New("balsa: session expired")
 
-// maxSessions is how many sessions a machine remembers; the one that was used longest ago goes first, on every member alike.
-const maxSessions = 10_000
+// Limit is how many sessions a machine remembers if nobody says otherwise; the one that was used longest ago goes first, on every member alike.
+const Limit = 10_000
 
-// WithSessions wraps a machine so that commands proposed through a Session are applied exactly once, however often they are retried (thesis §6.3).
-// All members have to wrap. Commands proposed directly on the group are not understood any more: use a Session for all. It is not for a
-// DurableStateMachine, whose state the sessions could not be saved together with; such a machine keeps its own.
-func WithSessions(machine StateMachine) StateMachine {
-	return &sessionMachine{inner: machine, sessions: map[uint64]*sessionState{}}
+// NewMachine wraps a machine so that commands proposed through a Session are applied exactly once, however often they are retried. It remembers up to
+// limit sessions. All members have to wrap, with the same limit. Commands proposed directly on the group are not understood any more.
+func NewMachine(inner engine.StateMachine, limit int) *Machine {
+	return &Machine{inner: inner, limit: limit, sessions: map[uint64]*state{}}
 }
 
 // Session is one client's line of commands. It may be used by one goroutine at a time.
 type Session struct {
-	group *Group
+	group *engine.Group
 	id    uint64
 	next  uint64
 }
 
+// What the machine is asked: the kind, the session's id and the command's number, 8 bytes each, little endian, and then the command. It answers with a
+// byte that says whether it knows the session, and then what the inner machine said.
 const (
-	sessionOpen    = 1
-	sessionCommand = 2
-	sessionHead    = 1 + 8 + 8
-	replyOK        = 0
-	replyExpired   = 1
+	kindOpen     = 1
+	kindCommand  = 2
+	head         = 1 + 8 + 8
+	replyOK      = 0
+	replyExpired = 1
 )
 
-// OpenSession registers a session with the group. It retries by itself until ctx ends: opening twice does no harm.
-func OpenSession(ctx context.Context, group *Group) (*Session, error) {
+// OpenCommand is what opens a session: for those who propose by themselves. The id is the caller's to draw, and nobody else's.
+func OpenCommand(id uint64) []byte { return encode(kindOpen, id, 0, nil) }
+
+// Command is a session's command of a number, from 1 on. A retry has the same number and the same command.
+func Command(id, number uint64, command []byte) []byte {
+	return encode(kindCommand, id, number, command)
+}
+
+func encode(kind byte, id, number uint64, command []byte) []byte {
+	data := make([]byte, 0, head+len(command))
+	data = append(data, kind)
+	data = binary.LittleEndian.AppendUint64(data, id)
+	data = binary.LittleEndian.AppendUint64(data, number)
+	return append(data, command...)
+}
+
+// Answer is what the inner machine said; ErrExpired if the session is forgotten.
+func Answer(reply []byte) ([]byte, error) {
+	if len(reply) == 0 || reply[0] == replyExpired {
+		return nil, ErrExpired
+	}
+	return reply[1:], nil
+}
+
+// Open registers a session with the group. It retries by itself until ctx ends: opening twice does no harm.
+func Open(ctx context.Context, group *engine.Group) (*Session, error) {
 	var random [8]byte
 	if _, err := rand.Read(random[:]); err != nil {
 		return nil, err
 	}
 	s := &Session{group: group, id: binary.LittleEndian.Uint64(random[:])}
-	_, err := s.propose(ctx, sessionOpen, 0, nil)
+	_, err := s.propose(ctx, OpenCommand(s.id))
 	return s, err
 }
 
 // Propose applies the command exactly once, and retries by itself for as long as ctx lets it, also where a plain Propose would have
 // to say ErrIndeterminate. When ctx ends first the error wraps ErrIndeterminate, and the session goes on: the next command is not affected.
-func (s *Session) Propose(ctx context.Context, command []byte) (Result, error) {
+func (s *Session) Propose(ctx context.Context, command []byte) (engine.Result, error) {
 	s.next++
-	return s.propose(ctx, sessionCommand, s.next, command)
+	return s.propose(ctx, Command(s.id, s.next, command))
 }
 
-func (s *Session) propose(ctx context.Context, kind byte, sequence uint64, command []byte) (Result, error) {
-	data := make([]byte, 0, sessionHead+len(command))
-	data = append(data, kind)
-	data = binary.LittleEndian.AppendUint64(data, s.id)
-	data = binary.LittleEndian.AppendUint64(data, sequence)
-	data = append(data, command...)
+func (s *Session) propose(ctx context.Context, data []byte) (engine.Result, error) {
 	for {
 		result, err := s.group.Propose(ctx, data)
-		if errors.Is(err, ErrIndeterminate) && ctx.Err() == nil {
+		if errors.Is(err, engine.ErrIndeterminate) && ctx.Err() == nil {
 			continue // it was applied, or it was not: asking again tells, and applies it at most once
 		}
 		if err != nil {
-			return Result{}, err
+			return engine.Result{}, err
 		}
-		if len(result.Data) == 0 || result.Data[0] == replyExpired {
-			return Result{}, ErrSessionExpired
-		}
-		return Result{Data: result.Data[1:]}, nil
+		answer, err := Answer(result.Data)
+		return engine.Result{Data: answer}, err
 	}
 }
 
-// sessionState is what the machine remembers of one session: the last command and its answer.
-type sessionState struct {
-	used     Index // when it was last used, in log positions
+// state is what the machine remembers of one session: the last command and its answer.
+type state struct {
+	used     raft.Index // when it was last used, in log positions
 	sequence uint64
 	reply    []byte
 }
 
-// sessionMachine keeps the sessions beside the machine it wraps, and in its snapshots.
-type sessionMachine struct {
-	inner    StateMachine
-	sessions map[uint64]*sessionState
+// Machine keeps the sessions beside the machine it wraps, and in its snapshots.
+type Machine struct {
+	inner    engine.StateMachine
+	limit    int
+	sessions map[uint64]*state
 }
 
+// Inner is the machine that is wrapped.
+func (m *Machine) Inner() engine.StateMachine { return m.inner }
+
 // Apply filters out what was applied before, and hands the rest to the machine in one batch where it can.
-func (m *sessionMachine) Apply(entries []Entry) []Result {
-	results := make([]Result, len(entries))
-	var run []Entry
+func (m *Machine) Apply(entries []engine.Entry) []engine.Result {
+	results := make([]engine.Result, len(entries))
+	var run []engine.Entry
 	var at []int
 	flush := func() {
 		if len(run) == 0 {
@@ -105,33 +136,33 @@ func (m *sessionMachine) Apply(entries []Entry) []Result {
 		}
 		for i, r := range m.inner.Apply(run) {
 			reply := append([]byte{replyOK}, r.Data...)
-			results[at[i]] = Result{Data: reply}
+			results[at[i]] = engine.Result{Data: reply}
 			m.session(entries[at[i]].Data).reply = reply
 		}
 		run, at = run[:0], at[:0]
 	}
 	for i := range entries {
 		e := &entries[i]
-		if len(e.Data) < sessionHead {
-			results[i] = Result{Data: []byte{replyExpired}}
+		if len(e.Data) < head {
+			results[i] = engine.Result{Data: []byte{replyExpired}}
 			continue
 		}
 		s := m.session(e.Data)
 		sequence := binary.LittleEndian.Uint64(e.Data[9:])
 		switch {
-		case e.Data[0] == sessionOpen:
+		case e.Data[0] == kindOpen:
 			flush()
 			m.open(binary.LittleEndian.Uint64(e.Data[1:]), e.Index)
-			results[i] = Result{Data: []byte{replyOK}}
+			results[i] = engine.Result{Data: []byte{replyOK}}
 		case s == nil || sequence < s.sequence:
-			results[i] = Result{Data: []byte{replyExpired}}
+			results[i] = engine.Result{Data: []byte{replyExpired}}
 		case sequence == s.sequence:
 			flush() // the first copy may be in this very batch
 			s.used = e.Index
-			results[i] = Result{Data: s.reply}
+			results[i] = engine.Result{Data: s.reply}
 		default:
 			s.sequence, s.used = sequence, e.Index
-			run = append(run, Entry{Index: e.Index, Term: e.Term, Data: e.Data[sessionHead:], Local: true}) // the reply is part of the state
+			run = append(run, engine.Entry{Index: e.Index, Term: e.Term, Data: e.Data[head:], Local: true}) // the reply is part of the state
 			at = append(at, i)
 		}
 	}
@@ -139,19 +170,19 @@ func (m *sessionMachine) Apply(entries []Entry) []Result {
 	return results
 }
 
-func (m *sessionMachine) session(data []byte) *sessionState {
+func (m *Machine) session(data []byte) *state {
 	return m.sessions[binary.LittleEndian.Uint64(data[1:])]
 }
 
 // open adds a session, and forgets the one that was used longest ago when there are too many. Indexes are unique, so every member forgets the same.
-func (m *sessionMachine) open(id uint64, at Index) {
+func (m *Machine) open(id uint64, at raft.Index) {
 	if s := m.sessions[id]; s != nil {
 		s.used = at
 		return
 	}
-	if len(m.sessions) >= maxSessions {
+	if len(m.sessions) >= m.limit {
 		var oldest uint64
-		var used Index
+		var used raft.Index
 		for other, s := range m.sessions { // the smallest index is the same in any order
 			if used == 0 || s.used < used {
 				oldest, used = other, s.used
@@ -159,11 +190,11 @@ func (m *sessionMachine) open(id uint64, at Index) {
 		}
 		delete(m.sessions, oldest)
 	}
-	m.sessions[id] = &sessionState{used: at}
+	m.sessions[id] = &state{used: at}
 }
 
 // Snapshot captures the sessions and the machine.
-func (m *sessionMachine) Snapshot() (SnapshotWriter, error) {
+func (m *Machine) Snapshot() (engine.SnapshotWriter, error) {
 	inner, err := m.inner.Snapshot()
 	if err != nil {
 		return nil, err
@@ -181,22 +212,22 @@ func (m *sessionMachine) Snapshot() (SnapshotWriter, error) {
 		}
 		head = append(head, s.reply...)
 	}
-	return &sessionSnapshot{head: head, inner: inner}, nil
+	return &snapshot{head: head, inner: inner}, nil
 }
 
-// Restore is the reverse of what a sessionSnapshot writes.
-func (m *sessionMachine) Restore(r io.Reader) error {
+// Restore is the reverse of what a snapshot writes.
+func (m *Machine) Restore(r io.Reader) error {
 	var count [4]byte
 	if _, err := io.ReadFull(r, count[:]); err != nil {
 		return fmt.Errorf("balsa: read sessions: %w", err)
 	}
-	sessions := map[uint64]*sessionState{}
+	sessions := map[uint64]*state{}
 	for range binary.LittleEndian.Uint32(count[:]) {
 		var fixed [32]byte
 		if _, err := io.ReadFull(r, fixed[:]); err != nil {
 			return fmt.Errorf("balsa: read sessions: %w", err)
 		}
-		s := &sessionState{used: Index(binary.LittleEndian.Uint64(fixed[8:])), sequence: binary.LittleEndian.Uint64(fixed[16:])}
+		s := &state{used: raft.Index(binary.LittleEndian.Uint64(fixed[8:])), sequence: binary.LittleEndian.Uint64(fixed[16:])}
 		var reply bytes.Buffer
 		n := binary.LittleEndian.Uint64(fixed[24:])
 		if got, err := io.CopyN(&reply, r, int64(min(n, 1<<40))); err != nil || uint64(got) != n {
@@ -212,15 +243,15 @@ func (m *sessionMachine) Restore(r io.Reader) error {
 	return nil
 }
 
-// sessionSnapshot writes the sessions, then the machine.
-type sessionSnapshot struct {
+// snapshot writes the sessions, then the machine.
+type snapshot struct {
 	head  []byte
-	inner SnapshotWriter
+	inner engine.SnapshotWriter
 	once  sync.Once
 }
 
 // WriteTo implements io.WriterTo.
-func (s *sessionSnapshot) WriteTo(w io.Writer) (int64, error) {
+func (s *snapshot) WriteTo(w io.Writer) (int64, error) {
 	n, err := w.Write(s.head)
 	if err != nil {
 		return int64(n), err
@@ -230,7 +261,7 @@ func (s *sessionSnapshot) WriteTo(w io.Writer) (int64, error) {
 }
 
 // Close implements io.Closer.
-func (s *sessionSnapshot) Close() (err error) {
+func (s *snapshot) Close() (err error) {
 	s.once.Do(func() { err = s.inner.Close() })
 	return err
 }

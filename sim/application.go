@@ -125,7 +125,7 @@ func stateHash(m engine.StateMachine) (uint64, error) {
 
 // builtIn lists the applications that a seed may draw.
 func builtIn() []Application {
-	return []Application{registers{}, registers{transactions: true}}
+	return []Application{registers{}, registers{transactions: true}, sessions{}}
 }
 
 // WorkloadNames lists the names that Options.Workload knows.

@@ -85,6 +85,12 @@ func Draw(seed uint64, o Options) Regime {
 	if transfers := of("transfers"); transfers.chance(1, 2) {
 		r.Transfers = pick(transfers, 300*time.Millisecond, 2*time.Second)
 	}
+	if many := of("many groups"); many.chance(1, 24) {
+		// Dozens of groups on each host, each with little to do. They wait for each other, so that what serves them has to be fast.
+		r.Groups, r.Clients, r.Think, r.Ballast = 8+many.IntN(33), 1, max(r.Think, 100*time.Millisecond), 0
+		r.Duration, r.Patience = min(r.Duration, 3*time.Second), 4*time.Second
+		r.Hop, r.Apply, r.Disk = min(r.Hop, 50*time.Microsecond), min(r.Apply, time.Millisecond), min(r.Disk, time.Millisecond)
+	}
 	r.drawLimits(of)
 	p, _ := profile(o.Profile)
 	if p.shape != nil {
