@@ -97,22 +97,25 @@ func sorting(r *pb.RangeRequest) (order pb.RangeRequest_SortOrder, needed bool) 
 	return order, order != pb.RangeRequest_NONE && !inKeyOrder
 }
 
-// rangeKeys carries out a range request: filters, then order, then limit. The count is of all keys of the range.
+// rangeKeys carries out a range request: filters, then order, then limit. The count is of all keys of the range. As in etcd, a request that has a sort
+// target but no order, and no filters, is answered from the first keys: those up to the limit and one more.
 func (v *view) rangeKeys(ctx context.Context, r *pb.RangeRequest) (*pb.RangeResponse, error) {
 	if err := v.check(r.Revision); err != nil {
 		return nil, err
 	}
 	response := &pb.RangeResponse{Header: &pb.ResponseHeader{Revision: v.revision()}}
 	order, sorted := sorting(r)
+	ahead := r.Limit > 0 && (!sorted || (r.SortOrder == pb.RangeRequest_NONE && !hasFilter(r)))
 	var pairs pairMaker
 	err := v.scan(ctx, keyRangeOf(r.Key, r.RangeEnd), r.Revision, func(key []byte, found *record) error {
 		response.Count++
-		if r.CountOnly || !passesFilter(r, found) {
+		if r.CountOnly || response.More || !passesFilter(r, found) {
 			return nil
 		}
-		if r.Limit > 0 && !sorted && int64(len(response.Kvs)) == r.Limit {
-			response.More = true
-			return nil
+		if ahead && int64(len(response.Kvs)) == r.Limit {
+			if response.More = true; !sorted {
+				return nil
+			}
 		}
 		// Values are wanted for sorting, even if only keys are returned.
 		withValue := !r.KeysOnly || (sorted && r.SortTarget == pb.RangeRequest_VALUE)

@@ -93,6 +93,10 @@ func (c *change) readRange(r *pb.RangeRequest) (*pb.RangeResponse, error) {
 	all = slices.DeleteFunc(all, func(kv *mvccpb.KeyValue) bool {
 		return outside(kv.ModRevision, r.MinModRevision, r.MaxModRevision) || outside(kv.CreateRevision, r.MinCreateRevision, r.MaxCreateRevision)
 	})
+	filtered := r.MinModRevision != 0 || r.MaxModRevision != 0 || r.MinCreateRevision != 0 || r.MaxCreateRevision != 0
+	if r.Limit > 0 && r.SortOrder == pb.RangeRequest_NONE && !filtered && int64(len(all)) > r.Limit {
+		all = all[:r.Limit+1]
+	}
 	slices.SortStableFunc(all, func(a, b *mvccpb.KeyValue) int {
 		if r.SortOrder == pb.RangeRequest_DESCEND {
 			a, b = b, a
@@ -140,11 +144,11 @@ func (c *change) put(r *pb.PutRequest) *pb.PutResponse {
 }
 
 func (c *change) refusePut(r *pb.PutRequest, state map[string]*mvccpb.KeyValue) error {
-	if (r.IgnoreValue || r.IgnoreLease) && state[string(r.Key)] == nil {
-		return ErrKeyNotFound
-	}
 	if r.Lease != 0 {
 		return ErrLeaseNotFound
+	}
+	if (r.IgnoreValue || r.IgnoreLease) && state[string(r.Key)] == nil {
+		return ErrKeyNotFound
 	}
 	return nil
 }
@@ -218,8 +222,6 @@ func (c *change) txn(r *pb.TxnRequest) (*pb.TxnResponse, error) {
 				return nil, err
 			}
 		}
-	}
-	for _, op := range ops {
 		if read := op.GetRequestRange(); read != nil && read.Revision != 0 {
 			switch {
 			case read.Revision > c.reference.revision:
@@ -277,9 +279,6 @@ func (m *reference) apply(request proto.Message) (proto.Message, error) {
 	defer c.end()
 	switch r := request.(type) {
 	case *pb.PutRequest:
-		if r.Lease != 0 {
-			return nil, ErrLeaseNotFound
-		}
 		if err := c.refusePut(r, c.state); err != nil {
 			return nil, err
 		}

@@ -83,7 +83,9 @@ func TestRange(t *testing.T) {
 		{"a limit that is just enough", all(&pb.RangeRequest{Limit: 3}), "a=9 b=2 c=1", 3, false},
 		{"the count alone", all(&pb.RangeRequest{CountOnly: true}), "", 3, false},
 		{"keys alone", all(&pb.RangeRequest{KeysOnly: true}), "a b c", 3, false},
-		{"the order comes before the limit", all(&pb.RangeRequest{Limit: 1, SortTarget: pb.RangeRequest_VALUE}), "c=1", 3, true},
+		{"the order comes before the limit", all(&pb.RangeRequest{Limit: 1, SortOrder: pb.RangeRequest_ASCEND, SortTarget: pb.RangeRequest_VALUE}), "c=1", 3, true},
+		{"without an order the limit and one more come first", all(&pb.RangeRequest{Limit: 1, SortTarget: pb.RangeRequest_VALUE}), "b=2", 3, true},
+		{"unless there is a filter", all(&pb.RangeRequest{Limit: 1, SortTarget: pb.RangeRequest_VALUE, MinModRevision: 1}), "c=1", 3, true},
 		{"no order means ascending", all(&pb.RangeRequest{SortTarget: pb.RangeRequest_MOD}), "a=9 b=2 c=1", 3, false},
 		{"descending", all(&pb.RangeRequest{SortOrder: pb.RangeRequest_DESCEND, SortTarget: pb.RangeRequest_CREATE}), "c=1 a=9 b=2", 3, false},
 		{"values sort keys that come without them", all(&pb.RangeRequest{KeysOnly: true, SortTarget: pb.RangeRequest_VALUE}), "c b a", 3, false},
@@ -280,7 +282,7 @@ func TestRefusedTxn(t *testing.T) {
 		{"value of nothing", &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte("x"), IgnoreValue: true}}}, ErrKeyNotFound},
 		{"a lease", &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte("x"), Lease: 1}}}, ErrLeaseNotFound},
 		{"a lease, and the value of nothing",
-			&pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte("x"), Lease: 1, IgnoreValue: true}}}, ErrKeyNotFound},
+			&pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte("x"), Lease: 1, IgnoreValue: true}}}, ErrLeaseNotFound},
 		{"no operation", &pb.RequestOp{}, ErrInvalidCommand},
 		{"no key", putOp("", "1"), ErrInvalidCommand},
 	} {
@@ -293,6 +295,46 @@ func TestRefusedTxn(t *testing.T) {
 				t.Fatalf("it changed\n%sto\n%s", before, after)
 			}
 		})
+	}
+}
+
+// Of two faults the first one is told, whatever it is.
+func TestRefusedTxnTellsItsFirstFault(t *testing.T) {
+	s := filled(t)
+	future := rangeOp("a", "", 99)
+	missing := &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte("x"), IgnoreValue: true}}}
+	for _, c := range []struct {
+		ops  []*pb.RequestOp
+		want error
+	}{
+		{[]*pb.RequestOp{future, missing}, ErrFutureRev},
+		{[]*pb.RequestOp{missing, future}, ErrKeyNotFound},
+		{[]*pb.RequestOp{txnOp(&pb.TxnRequest{Success: []*pb.RequestOp{future}}), missing}, ErrFutureRev},
+	} {
+		if _, err := TxnResponse(applyOne(s, TxnCommand(&pb.TxnRequest{Success: c.ops}))); !errors.Is(err, c.want) {
+			t.Errorf("error %v instead of %v", err, c.want)
+		}
+	}
+}
+
+// etcd lets a transaction keep the value of a key that it has deleted before, where it does not see the overlap. There is none to keep then.
+func TestTxnKeepsTheValueOfWhatItDeleted(t *testing.T) {
+	s := filled(t)
+	keep := func(r *pb.PutRequest) *pb.RequestOp {
+		return &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: r}}
+	}
+	response, err := TxnResponse(applyOne(s, TxnCommand(&pb.TxnRequest{Success: []*pb.RequestOp{
+		deleteOp("a", "\x00"), keep(&pb.PutRequest{Key: []byte("a"), IgnoreValue: true, IgnoreLease: true, PrevKv: true}),
+	}})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if put := response.Responses[1].GetResponsePut(); put.PrevKv != nil {
+		t.Errorf("it replaced %v", put.PrevKv)
+	}
+	got, err := s.Range(t.Context(), &pb.RangeRequest{Key: []byte{0}, RangeEnd: []byte{0}})
+	if err != nil || keysOf(got) != "a" || got.Kvs[0].Version != 1 {
+		t.Errorf("got %v, %v", got, err)
 	}
 }
 

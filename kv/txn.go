@@ -32,10 +32,7 @@ func (t *txn) run(r *pb.TxnRequest) (*pb.TxnResponse, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := t.check(r, p, t.checkPut); err != nil {
-		return nil, err
-	}
-	if err := t.check(r, p, t.checkRange); err != nil {
+	if err := t.check(r, p); err != nil {
 		return nil, err
 	}
 	response, err := t.carryOut(r, p)
@@ -125,16 +122,19 @@ func compareRecord(c *pb.Compare, r *record) bool {
 	return true
 }
 
-// check runs one check over all operations on the path.
-func (t *txn) check(r *pb.TxnRequest, p *path, one func(*pb.RequestOp) error) error {
+// check looks at all operations on the path, one after the other: the first one that cannot be carried out says why the transaction is refused.
+func (t *txn) check(r *pb.TxnRequest, p *path) error {
 	nested := p.nested
 	for _, op := range p.branch(r) {
 		var err error
-		if request, isTxn := op.GetRequest().(*pb.RequestOp_RequestTxn); isTxn {
-			err = t.check(request.RequestTxn, nested[0], one)
+		switch request := op.GetRequest().(type) {
+		case *pb.RequestOp_RequestRange:
+			err = t.checkRange(request.RequestRange)
+		case *pb.RequestOp_RequestPut:
+			err = t.checkPut(putOf(request.RequestPut))
+		case *pb.RequestOp_RequestTxn:
+			err = t.check(request.RequestTxn, nested[0])
 			nested = nested[1:]
-		} else {
-			err = one(op)
 		}
 		if err != nil {
 			return err
@@ -143,12 +143,10 @@ func (t *txn) check(r *pb.TxnRequest, p *path, one func(*pb.RequestOp) error) er
 	return nil
 }
 
-func (t *txn) checkPut(op *pb.RequestOp) error {
-	request, isPut := op.GetRequest().(*pb.RequestOp_RequestPut)
-	if !isPut {
-		return nil
+func (t *txn) checkPut(p put) error {
+	if p.lease != 0 {
+		return ErrLeaseNotFound
 	}
-	p := putOf(request.RequestPut)
 	if p.ignoreValue || p.ignoreLease {
 		exists := false
 		err := t.view.point(p.key, func([]byte, *record) error {
@@ -162,19 +160,12 @@ func (t *txn) checkPut(op *pb.RequestOp) error {
 			return ErrKeyNotFound
 		}
 	}
-	if p.lease != 0 {
-		return ErrLeaseNotFound
-	}
 	return nil
 }
 
 // checkRange looks at the revision. Unlike in a request of its own a negative one is compacted as soon as anything is, as in etcd.
-func (t *txn) checkRange(op *pb.RequestOp) error {
-	request, isRange := op.GetRequest().(*pb.RequestOp_RequestRange)
-	if !isRange {
-		return nil
-	}
-	switch at := request.RequestRange.Revision; {
+func (t *txn) checkRange(r *pb.RangeRequest) error {
+	switch at := r.Revision; {
 	case at == 0:
 		return nil
 	case at > t.view.state.revision:
