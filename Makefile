@@ -4,13 +4,14 @@ GO          ?= go
 STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 30s
 SIMTIME     ?= 1h
+COMPAT_CHECKS ?= 10000
 
 # The core has to run in a browser too.
 WASM_PACKAGES = ./raft/... ./wal/... ./engine/... ./sim ./lab
 # Directories with a go.mod of their own: what they need never enters ours.
 MODULES = $(patsubst %/go.mod,%,$(wildcard */go.mod))
 
-.PHONY: help demo build sim site test race fuzz mutants bench figures lint wasm modules
+.PHONY: help demo build sim site test race fuzz mutants compat bench figures lint wasm modules
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +46,9 @@ fuzz: ## run each fuzz test for FUZZTIME (30s)
 
 mutants: ## hunt every deliberate bug with the simulator, and write the table into docs/simulation.md
 	$(GO) run ./sim/mutants -write
+
+compat: ## ask Balsa and a real etcd the same, COMPAT_CHECKS (10000) times over
+	cd compat && $(GO) test -count=1 -timeout 4h -run TestBalsaAnswersAsEtcdDoes . -rapid.checks=$(COMPAT_CHECKS)
 
 bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...

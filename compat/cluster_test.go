@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"testing"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -201,6 +202,37 @@ func (c *cluster) leader(ctx context.Context) (*member, error) {
 
 func dial(endpoints ...string) (*clientv3.Client, error) {
 	return clientv3.New(clientv3.Config{Endpoints: endpoints, Logger: zap.NewNop(), DialTimeout: limit})
+}
+
+// newClient connects etcd's client to the endpoints for as long as the test runs.
+func newClient(t *testing.T, endpoints ...string) *clientv3.Client {
+	t.Helper()
+	client, err := dial(endpoints...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	return client
+}
+
+// newCluster is startCluster for as long as the test runs.
+func newCluster(t *testing.T, n int, flags ...string) *cluster {
+	t.Helper()
+	c, err := startCluster(t.TempDir(), n, flags...)
+	if c != nil {
+		t.Cleanup(func() {
+			c.stop()
+			if t.Failed() {
+				for _, m := range c.members {
+					t.Logf("the last lines of %s:\n%s", m.name, m.log)
+				}
+			}
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 // logTail keeps the last lines that a process wrote, and tells when it serves.
