@@ -2,6 +2,7 @@ package balsa
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/binary"
@@ -55,6 +56,8 @@ type Options struct {
 
 	// Logger gets what an operator should know; nil discards it.
 	Logger *slog.Logger
+	// Dial, if set, connects to peers instead of the operating system: for tests and for demonstrations that cut links.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Observe, if set, is told every group's events from within its turn: it must be quick, must not call the group, and may not keep the slice.
 	Observe func(group GroupID, member MemberID, events []raft.Event)
 }
@@ -147,7 +150,7 @@ func open(o Options, listener net.Listener) (*Host, error) {
 	peers, err := transport.New(transport.Options{
 		Listener: listener, Advertise: o.Advertise, Cluster: o.Cluster, Host: log.Incarnation(), TLS: o.TLS, Sink: host, Logger: o.Logger,
 		// A message that no frame holds would be dropped and sent again for ever, so the largest command comes on top of everything else that a frame may hold.
-		MaxFrameBytes: o.MaxCommandBytes + wire.DefaultMaxFrameBytes,
+		MaxFrameBytes: o.MaxCommandBytes + wire.DefaultMaxFrameBytes, Dial: o.Dial,
 	})
 	if err != nil {
 		return nil, errors.Join(err, host.Close())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"google.golang.org/grpc"
@@ -74,6 +75,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Metrics counts and times the requests; nil does not.
 	Metrics *Metrics
+	// HTTP is what the client port answers to HTTP/1 beyond the API's own, by path.
+	HTTP map[string]http.Handler
 }
 
 func (o *Options) setDefaults() error {

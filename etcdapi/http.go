@@ -27,6 +27,9 @@ func (a *API) Handler(metrics prometheus.Gatherer) http.Handler {
 		mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	}
 	mux.HandleFunc("/v3/", serveGateway)
+	for path, handler := range a.HTTP {
+		mux.Handle(path, handler)
+	}
 	return mux
 }
 

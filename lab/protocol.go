@@ -184,7 +184,7 @@ type Hello struct {
 	// Open is a run that the engine's host was asked to show: balsa lab FILE.
 	Open *Run `json:"open,omitempty"`
 	// Controls names the inputs that this host takes; nil is all of them.
-	Controls []string `json:"controls,omitempty"`
+	Controls []string `json:"controls,omitzero"`
 }
 
 // State is the world at a moment.
@@ -256,7 +256,8 @@ type Member struct {
 	// Rate and Lag are of a running cluster: applied commands per second, entries behind the leader.
 	Rate float64 `json:"rate,omitempty"`
 	Lag  uint64  `json:"lag,omitempty"`
-	// Address, of a running cluster.
+	// Name and Address, of a running cluster.
+	Name    string `json:"name,omitempty"`
 	Address string `json:"address,omitempty"`
 }
 

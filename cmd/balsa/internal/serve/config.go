@@ -41,6 +41,8 @@ type Config struct {
 	LogLevel, LogFormat string
 	EnablePprof         bool
 
+	consoleFlags
+
 	// given says which flags were set, by the command line or by the environment.
 	given func(flag string) bool
 }
@@ -77,6 +79,7 @@ func (c *Config) register(flags *pflag.FlagSet) {
 	flags.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&c.LogFormat, "log-format", "json", "json or text")
 	flags.BoolVar(&c.EnablePprof, "enable-pprof", false, "serve /debug/pprof on --listen-metrics-urls")
+	c.consoleFlags.register(flags)
 	cli.Environment(flags)
 	c.given = flags.Changed
 }
@@ -106,7 +109,7 @@ func (c *Config) check() (*settings, error) {
 	if s.dataDir == "" {
 		s.dataDir = c.Name + ".balsa"
 	}
-	for _, step := range []func() error{s.checkURLs, s.checkCluster, s.checkLimits, s.checkLogging} {
+	for _, step := range []func() error{s.checkURLs, s.checkCluster, s.checkLimits, s.checkLogging, s.consoleFlags.check} {
 		if err := step(); err != nil {
 			return nil, err
 		}

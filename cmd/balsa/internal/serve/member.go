@@ -18,6 +18,7 @@ import (
 	"github.com/balsa-raft/balsa/cmd/balsa/internal/cli"
 	"github.com/balsa-raft/balsa/etcdapi"
 	"github.com/balsa-raft/balsa/kv"
+	"github.com/balsa-raft/balsa/lab/console"
 )
 
 // keyValueGroup is the one group that a server carries.
@@ -42,6 +43,11 @@ type member struct {
 	registry *prometheus.Registry
 	requests *etcdapi.Metrics
 	metrics  *http.Server // nil without --listen-metrics-urls
+	recorder *console.Recorder
+	cutter   *console.Cutter
+	console  *http.Server // nil without --console
+	// endConsole ends the console's WebSockets, which the server does not know any more.
+	endConsole context.CancelFunc
 }
 
 // start brings a member up to the point where it takes part in its group and answers clients. On an error nothing is left behind but what is
@@ -162,12 +168,17 @@ func (m *member) openHost() error {
 	if err != nil {
 		return err
 	}
-	m.host, err = balsa.Open(balsa.Options{
+	o := balsa.Options{
 		Dir: m.dir.join(raftDir), Listener: m.peerPort, Advertise: address, Cluster: m.ids.cluster,
 		HeartbeatInterval: m.heartbeat, ElectionTimeoutMin: m.electionMin, ElectionTimeoutMax: m.electionMax,
 		CompactEntries: m.SnapshotCount, MaxCommandBytes: int(m.MaxRequestBytes) + 64<<10,
-		Logger: m.logger, Observe: m.requests.Observe,
-	})
+		Logger: m.logger, Observe: m.observer(),
+	}
+	if m.ConsoleCuts {
+		m.cutter = console.NewCutter(m.ConsoleCut)
+		o.Dial = m.cutter.Dial
+	}
+	m.host, err = balsa.Open(o)
 	if err != nil {
 		return fmt.Errorf("opening the log in %s: %w", m.dataDir, err)
 	}
@@ -205,7 +216,7 @@ func (m *member) startAPI() (err error) {
 	m.api, err = etcdapi.New(etcdapi.Options{
 		Group: m.group, Store: m.store, ClusterID: m.ids.cluster,
 		MaxRequestBytes: int(m.MaxRequestBytes), MaxTxnOps: int(m.MaxTxnOps), ElectionTimeout: m.electionMax,
-		ProductVersion: cli.Version(), Logger: m.logger, Metrics: m.requests,
+		ProductVersion: cli.Version(), Logger: m.logger, Metrics: m.requests, HTTP: m.consoleHandlers(),
 	})
 	if err != nil {
 		return err
@@ -220,6 +231,7 @@ func (m *member) startAPI() (err error) {
 	}
 	m.sockets.clients = nil // they are the server's now
 	m.startMetrics()
+	m.startConsole()
 	return nil
 }
 
@@ -249,6 +261,7 @@ func (m *member) clientURLs() []string {
 // sockets are the ports, taken before anything else is done so that a taken one changes nothing.
 type sockets struct {
 	clients, peers, metrics []net.Listener
+	console                 net.Listener
 	clientURLs              []string
 }
 
@@ -270,6 +283,13 @@ func openSockets(s *settings) (*sockets, error) {
 			}
 			*list.listeners = append(*list.listeners, l)
 		}
+	}
+	if s.Console != "" {
+		l, err := net.Listen("tcp", s.Console)
+		if err != nil {
+			return nil, errors.Join(explainListen(err, s.Console, "console"), open.close())
+		}
+		open.console = l
 	}
 	for i, l := range open.clients {
 		address := s.listenClients[i]
@@ -295,6 +315,9 @@ func explainListen(err error, address, flag string) error {
 // close closes what nobody took over.
 func (s *sockets) close() error {
 	var errs []error
+	if s.console != nil {
+		errs = append(errs, s.console.Close())
+	}
 	for _, list := range [][]net.Listener{s.clients, s.peers, s.metrics} {
 		for _, l := range list {
 			errs = append(errs, l.Close())

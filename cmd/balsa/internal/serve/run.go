@@ -50,6 +50,10 @@ func (m *member) close() error {
 		m.server.Stop(ctx)
 		cancel()
 	}
+	if m.console != nil {
+		m.endConsole()
+		errs = append(errs, m.console.Close())
+	}
 	if m.metrics != nil {
 		errs = append(errs, m.metrics.Close())
 	}
