@@ -1,5 +1,5 @@
-// Package page holds the files of the lab's page, as they are built: the same for every host. A host adds one file of its own, engine.js, through which
-// the page reaches the engine.
+// Package page holds the files of the lab's page, in web, as browsers get them: nothing is built. They are the same for every host, which adds one file
+// of its own, engine.js, through which the page reaches the engine.
 package page
 
 import (
@@ -7,14 +7,14 @@ import (
 	"io/fs"
 )
 
-//go:embed all:dist
-var dist embed.FS
+//go:embed all:web
+var web embed.FS
 
 // Files are the files of the page, index.html among them.
 func Files() fs.FS {
-	files, err := fs.Sub(dist, "dist")
+	files, err := fs.Sub(web, "web")
 	if err != nil {
-		panic(err) // dist is embedded.
+		panic(err) // web is embedded.
 	}
 	return files
 }
