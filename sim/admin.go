@@ -20,6 +20,8 @@ type admin struct {
 	number  int
 	host    *host
 	pending *engine.Pending
+	// doubt is until when a change that nobody answered may yet be made.
+	doubt time.Duration
 }
 
 // begin plans the operator's work, as far as the regime has any.
@@ -97,6 +99,8 @@ func (a *admin) end(err error) {
 	a.busy, a.pending = false, nil
 	if err == nil {
 		a.world.counts.effective("change")
+	} else {
+		a.doubt = a.world.now + 5*time.Second
 	}
 	a.tell("is answered: %v", err)
 }

@@ -56,6 +56,9 @@ func (g *group) mayHurt(h *host) bool {
 			hurt++
 		}
 	}
+	if w.now < w.admins[g.id-1].doubt {
+		voters-- // A change that was given up may come yet, and take one away.
+	}
 	return hurt <= (voters-1)/2
 }
 
@@ -66,7 +69,16 @@ func (w *World) hurting() bool {
 
 // hurtNow tells whether something that the disk lost may still be missing.
 func (d *disk) hurtNow() bool {
-	d.rotten = slices.DeleteFunc(d.rotten, func(r *damage) bool { return d.over(r) })
+	if d.host.twin != nil {
+		return true
+	}
+	d.rotten = slices.DeleteFunc(d.rotten, func(r *damage) bool {
+		over := d.over(r)
+		if over && r.fault == wipedDisk {
+			d.host.world.counts.effective(wipedDisk)
+		}
+		return over
+	})
 	return len(d.rotten) > 0
 }
 

@@ -20,6 +20,17 @@ type proof struct {
 // patienceForLife bounds how long the groups may take, in virtual time. A snapshot that has to be sent anew may take several rounds of it.
 const patienceForLife = 60 * time.Second
 
+// patienceBeyond is how long groups get that may have lost too much to live again.
+const patienceBeyond = 15 * time.Second
+
+// halt ends a run beyond the fault budget, whose groups do not live any more. That is what they have to do rather than to go on without what they lost:
+// every answer that was given was judged when it was given.
+func (w *World) halt(why string) {
+	w.say(notePhase, "the groups have halted: %s", why)
+	w.halted = why
+	w.done = true
+}
+
 // startProof begins to look; no client begins anything any more.
 func (w *World) startProof() {
 	w.say(notePhase, "the groups have to show that they live")
@@ -38,6 +49,8 @@ func (p *proof) look() {
 	switch {
 	case waiting == "":
 		p.conclude()
+	case w.regime.Beyond && w.now-w.healed > patienceBeyond:
+		w.halt(waiting)
 	case w.now-w.healed > patienceForLife:
 		w.fail("liveness", "%v after the faults ended: %s\n%s", patienceForLife, waiting, w.states())
 	default:
@@ -128,6 +141,11 @@ func (p *proof) ask(m *member) {
 func (p *proof) conclude() {
 	w := p.world
 	w.live = w.now
+	for _, h := range w.hosts {
+		if h.engine != nil && h.disk.hurtNow() {
+			w.say(notePhase, "what n%d lost is not all known to be there again", h.id)
+		}
+	}
 	w.say(notePhase, "the groups live")
 	for _, g := range w.groups {
 		for _, c := range g.checkers {

@@ -26,6 +26,8 @@ type client struct {
 	op      Operation
 	host    *host
 	pending *engine.Pending
+	// guest says that it asks only when a crowd does.
+	guest bool
 }
 
 // newClient makes the next client, who does nothing yet.
@@ -132,6 +134,9 @@ func (c *client) propose(m *member) {
 			c.op.Outcome = OutcomeUnknown
 		default:
 			c.op.Outcome = OutcomeRefused
+			if c.guest && errors.Is(err, engine.ErrOverloaded) {
+				c.world.counts.effective(overload)
+			}
 		}
 		c.end(err)
 	})
@@ -176,7 +181,9 @@ func (c *client) end(err error) {
 		c.group.history = append(c.group.history, *op)
 	}
 	c.source.Ended(&op.Action, op.Outcome, op.Answer)
-	c.world.after(c.rng.around(c.world.regime.Think), c.next)
+	if !c.guest {
+		c.world.after(c.rng.around(c.world.regime.Think), c.next)
+	}
 }
 
 // giveUp ends the client's patience. A process that is paused does not even hear of it.

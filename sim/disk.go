@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"strings"
 
 	"github.com/balsa-raft/balsa/wal"
@@ -42,6 +41,8 @@ type disk struct {
 	guilty bool
 	// astray are writes that the disk took and did not do, which nothing after them has made known yet.
 	astray []*strayWrite
+	// newer is a segment that a newer version of the program has written, for which a start is refused.
+	newer *sectorFile
 	// rotten is what was damaged on purpose: see damage.go.
 	rotten []*damage
 }
@@ -234,7 +235,7 @@ func (f *diskFile) Truncate(size int64) error {
 // Sync implements wal.File.
 func (f *diskFile) Sync() error {
 	f.disk.operation("sync", f.name)
-	if len(f.dirty) > 1 && path.Ext(f.name) != ".spare" {
+	if ready := len(f.dirty) > 1; ready && f.disk.trap.loss != lossReordered || ready && len(f.disk.dirtyWrites()) > 1 {
 		f.disk.springs(opSync, f.name)
 	}
 	if err := f.disk.fails(opSync, f.name); err != nil {

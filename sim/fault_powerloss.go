@@ -27,7 +27,7 @@ func powerLossFaults() []*fault {
 	}
 	return []*fault{
 		trapped(tornWrite, opWrites, lossTorn),
-		trapped(partialSync, opSync, lossRandom),
+		trapped(partialSync, opSync, lossPartial),
 		trapped(reorderedWrites, opSync, lossReordered),
 	}
 }

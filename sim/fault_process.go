@@ -30,6 +30,16 @@ func processFaults() []*fault {
 			}
 			return true
 		}},
+		{name: "slow member", every: 2 * time.Second, strike: func(w *World, s *strike) bool {
+			h := s.victim(w, s.chance(1, 2))
+			if h == nil || h.sluggish > 1 {
+				return false
+			}
+			h.sluggish = pick(s, 3, 10, 30)
+			h.note(noteFault, "slow member: everything takes %d times as long", h.sluggish)
+			w.during(s.between(100*time.Millisecond, 3*time.Second), func() { h.sluggish = 1 })
+			return true
+		}},
 		{name: "pause", every: 700 * time.Millisecond, strike: func(w *World, s *strike) bool {
 			h := s.victim(w, s.chance(1, 2))
 			if h == nil {

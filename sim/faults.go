@@ -15,6 +15,12 @@ const (
 	processes  faultKind = "processes"
 	disks      faultKind = "disks"
 	clocks     faultKind = "clocks"
+	frames     faultKind = "frames"
+	requests   faultKind = "requests"
+	versions   faultKind = "versions"
+	identities faultKind = "identities"
+	changes    faultKind = "changes"
+	snapshots  faultKind = "snapshots"
 )
 
 // fault is one way in which the world misbehaves. It strikes again and again, at random times, until the faults end.
@@ -52,7 +58,9 @@ func allFaults() []*fault {
 		kind   faultKind
 		faults []*fault
 	}{
-		{messages, messageFaults()}, {partitions, partitionFaults()}, {processes, processFaults()}, {processes, powerLossFaults()}, {disks, diskFaults()}, {disks, ioFaults()}, {disks, rotFaults()}, {clocks, timeFaults()},
+		{messages, messageFaults()}, {partitions, partitionFaults()}, {processes, processFaults()}, {processes, powerLossFaults()},
+		{disks, diskFaults()}, {disks, ioFaults()}, {disks, rotFaults()}, {clocks, timeFaults()}, {frames, bytesFaults()}, {requests, clientFaults()},
+		{versions, versionFaults()}, {identities, identityFaults()}, {changes, changeFaults()}, {snapshots, snapshotFaults()},
 	} {
 		for _, f := range of.faults {
 			f.kind = of.kind
@@ -74,13 +82,15 @@ func FaultNames() []string {
 // drawFaults draws which faults strike in a run: not all, so that runs differ in kind and not only in order.
 func drawFaults(seed uint64, o *Options, p *Profile) []FaultRate {
 	rates := []FaultRate{}
+	// Some runs have few faults, so that there is time for each to do its work, and some have many.
+	share := pick(newStream(seed, "regime how many faults"), 4, 2, 1)
 	for _, f := range allFaults() {
 		drawn := newStream(seed, "regime fault "+f.name)
 		odds, named := p.odds[f.kind]
 		if !named {
 			odds = p.others
 		}
-		in := drawn.chance(odds, 100)
+		in := drawn.chance(odds, 100*share)
 		if o.Faults != nil {
 			in = slices.Contains(o.Faults, f.name)
 		}

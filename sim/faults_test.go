@@ -11,8 +11,12 @@ import (
 // they all end well.
 func TestEveryFaultStrikes(t *testing.T) {
 	injected, effective := map[string]uint64{}, map[string]uint64{}
-	for seed := uint64(50_000); seed < 50_400; seed++ {
-		r := sim.Run(seed, sim.Options{Codec: wireCodec{}, Duration: 3 * time.Second})
+	for seed := uint64(50_000); seed < 50_500; seed++ {
+		o := sim.Options{Codec: wireCodec{}, Duration: 3 * time.Second}
+		if seed%5 == 0 {
+			o.Profile = "beyond"
+		}
+		r := sim.Run(seed, o)
 		if r.Failure != nil {
 			t.Errorf("seed %d failed: %v\n%s", seed, r.Failure, r.Regime)
 		}

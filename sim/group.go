@@ -9,6 +9,7 @@ type group struct {
 	world    *World
 	id       raft.GroupID
 	members  []*member // by host
+	guests   []*client // who come in crowds
 	checkers []checker
 
 	// committed are the entries that some member took for committed, from the index after forgotten on.

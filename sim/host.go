@@ -44,26 +44,40 @@ type host struct {
 	// log is the process's; starting says that it is not up yet.
 	log      *wal.Log
 	starting bool
-	// core is what the process's version of the program is configured with.
-	core raft.Config
+	// program is the version of the program that the process runs, or will.
+	program program
 	// wiped counts the disks that were lost: each new one is another incarnation.
 	wiped uint64
+	// away is until when the process stays down. twin is a second process of the same id and address, on a disk of its own: swapped says that it is the one
+	// who is reached, and twinOf, spoke and gone are the twin's own.
+	away                 time.Duration
+	twin, twinOf         *host
+	swapped, spoke, gone bool
 	// inOrder says that the process was stopped, and did not crash.
 	inOrder bool
 }
 
 // addHost adds a machine; founder says whether its members are of the first configuration, or wait to be added.
 func (w *World) addHost(id raft.MemberID, founder bool) *host {
-	h := &host{world: w, id: id, address: fmt.Sprintf("n%d", id), founder: founder, clock: clock{rate: 1}, slow: 1, sluggish: 1, core: w.regime.Core}
+	h := w.newHost(id, founder)
+	for _, m := range h.members {
+		m.group.members = append(m.group.members, m)
+	}
+	w.hosts = append(w.hosts, h)
+	w.addresses[h.address] = h
+	w.network.grow(len(w.hosts))
+	return h
+}
+
+// newHost makes a machine that the world does not know of yet.
+func (w *World) newHost(id raft.MemberID, founder bool) *host {
+	h := &host{world: w, id: id, address: fmt.Sprintf("n%d", id), founder: founder, clock: clock{rate: 1}, slow: 1, sluggish: 1, program: w.regime.program()}
 	h.disk = newDisk(h)
 	h.timing, h.syncs = w.stream("stages", uint64(id)), w.stream("fsyncs", uint64(id))
 	h.restarts, h.losses = w.stream("restarts", uint64(id)), w.stream("losses", uint64(id))
 	for _, g := range w.groups {
 		h.members = append(h.members, newMember(g, h))
 	}
-	w.hosts = append(w.hosts, h)
-	w.addresses[h.address] = h
-	w.network.grow(len(w.hosts))
 	return h
 }
 
@@ -84,16 +98,19 @@ func (h *host) boot() {
 	defer func() { h.starting = false }()
 	h.guard(func() {
 		log, err := wal.Open(wal.Options{
-			FS: h.disk, Dir: logDir, SegmentBytes: w.regime.Segment, Incarnation: w.seed<<20 | h.wiped<<8 | uint64(h.id),
+			FS: h.disk, Dir: logDir, SegmentBytes: h.program.segment, Incarnation: w.seed<<20 | h.wiped<<8 | uint64(h.id),
 		})
 		if err != nil {
 			h.refused("open the log", err)
 			return
 		}
+		if h.disk.newer != nil {
+			w.fail("versions", "n%d reads a log that a newer version has written", h.id)
+		}
 		o := engine.Options{
 			Log: log, FS: h.disk, SnapshotDir: snapshotDir, Network: sender{h}, Address: h.address, Epoch: h.life,
-			Seed: w.stream("engine", uint64(h.id), h.life).Uint64(), Raft: h.core, CompactBytes: w.regime.CompactBytes, CompactEntries: w.regime.CompactEntries,
-			KeepEntries: w.regime.KeepEntries, Check: true, Observe: h.observe,
+			Seed: w.stream("engine", uint64(h.id), h.life).Uint64(), Raft: h.program.core, CompactBytes: h.program.compactBytes, CompactEntries: h.program.compactEntries,
+			KeepEntries: h.program.keepEntries, Check: true, Observe: h.observe,
 		}
 		e, err := engine.NewHost(o, h.notify)
 		if err != nil {
@@ -116,6 +133,8 @@ func (h *host) refused(what string, err error) {
 	why := "cannot " + what + ": " + err.Error()
 	full := errors.Is(err, wal.ErrNoSpace) && h.disk.capacity > 0
 	switch {
+	case h.disk.tooNew(why):
+		h.end(why, false, lossRandom)
 	case errors.Is(err, errBroken) && h.disk.guilty:
 		// What the disk has is what the page cache has, until the power goes.
 		h.end(why, h.losses.chance(1, 2), lossRandom)
@@ -386,7 +405,11 @@ func (h *host) ended() {
 func (h *host) restart(after time.Duration) {
 	life := h.life
 	h.world.after(after, func() {
-		if h.life == life && h.engine == nil {
+		switch {
+		case h.life != life || h.engine != nil || h.gone:
+		case h.world.now < h.away && !h.world.healing:
+			h.restart(h.away - h.world.now)
+		default:
 			h.boot()
 		}
 	})
@@ -424,6 +447,7 @@ func (h *host) resume() {
 // heal makes the host whole at the end of the faults.
 func (h *host) heal() {
 	h.slow, h.sluggish = 1, 1
+	h.endTwin()
 	h.disk.heal()
 	h.resume()
 	if h.engine != nil && h.disk.unread() {

@@ -95,9 +95,7 @@ type member struct {
 }
 
 func newMember(g *group, h *host) *member {
-	m := &member{world: g.world, group: g, host: h, flushes: g.world.stream("flushes", uint64(g.id), uint64(h.id))}
-	g.members = append(g.members, m)
-	return m
+	return &member{world: g.world, group: g, host: h, flushes: g.world.stream("flushes", uint64(g.id), uint64(h.id))}
 }
 
 // String names the member.

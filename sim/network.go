@@ -26,7 +26,10 @@ type link struct {
 	old  []*parcel // some of what was sent, for replay
 	// delay is how long messages take, harm what the network does to them, memory what is kept for replay, breaks how soon the ends notice.
 	delay, harm, memory, breaks *stream
-	told                        bool // the sender knows that the connection broke; it is told once, until something gets through again
+	// spoil is what is done to the next message, and severed when the connection was dropped: what was on its way then is lost.
+	spoil   *spoiling
+	severed time.Duration
+	told    bool // the sender knows that the connection broke; it is told once, until something gets through again
 }
 
 // parcel is a message on its way.
@@ -36,6 +39,10 @@ type parcel struct {
 	message  raft.Message
 	bytes    []byte // instead of message, if there is a codec
 	flight   *flight
+	// spoiled is the frame that arrives instead, spoiling what was done to it.
+	spoiled  []byte
+	spoiling *spoiling
+	sent     time.Duration
 }
 
 // memory is how many old messages a link keeps for replay.
@@ -72,6 +79,7 @@ func (s sender) Send(envelopes []engine.Envelope) {
 func (n *network) send(from *host, e *engine.Envelope) {
 	w := n.world
 	from.members[e.Group-1].said(e.Message)
+	from.heardTwin(e.Message)
 	to := w.addresses[e.To]
 	if to == nil {
 		w.fail("network", "n%d sends to %q, which is no host", from.id, e.To)
@@ -102,6 +110,7 @@ func (n *network) send(from *host, e *engine.Envelope) {
 		n.lose(p, "drop", "dropped")
 		return
 	}
+	n.spoilNext(p, l)
 	n.post(p)
 	if n.duplicate > 0 && l.harm.chance(n.duplicate, 1000) {
 		w.counts.injected("duplicate")
@@ -114,6 +123,7 @@ func (n *network) send(from *host, e *engine.Envelope) {
 func (n *network) post(p *parcel) {
 	w := n.world
 	l := n.link(p.from, p.to)
+	p.sent = w.now
 	took := w.regime.Delay/2 + l.delay.around(w.regime.Delay/2+n.extra)
 	if way := w.conditions.way; way != nil {
 		took = way(p.from, p.to)
@@ -135,6 +145,11 @@ func (n *network) post(p *parcel) {
 // arrive delivers a message, if there is still a way and somebody at its end.
 func (n *network) arrive(p *parcel) {
 	l := n.link(p.from, p.to)
+	if to := p.to.reached(); to != p.to {
+		diverted := *p
+		diverted.to = to
+		p = &diverted
+	}
 	switch {
 	case len(l.cuts) > 0:
 		for _, cut := range l.cuts {
@@ -145,6 +160,8 @@ func (n *network) arrive(p *parcel) {
 	case p.to.engine == nil:
 		n.lose(p, "", "no process")
 		n.breakLink(p.from, p.to)
+	case l.severed > 0 && p.sent <= l.severed:
+		n.lose(p, "", "the connection was dropped")
 	default:
 		l.told = false
 		n.world.watch.delivered(p.flight)
@@ -154,6 +171,10 @@ func (n *network) arrive(p *parcel) {
 
 func (n *network) deliver(p *parcel) {
 	w := n.world
+	if p.spoiled != nil {
+		n.refuse(p)
+		return
+	}
 	if p.bytes != nil {
 		group, m, err := w.options.Codec.Decode(p.bytes)
 		if err != nil || group != p.group {

@@ -8,6 +8,8 @@ type lossKind uint8
 const (
 	// lossRandom loses any subset of it.
 	lossRandom lossKind = iota
+	// lossPartial loses about half of it.
+	lossPartial
 	// lossTorn keeps all writes but the last, of which some sectors made it.
 	lossTorn
 	// lossReordered keeps later writes and loses earlier ones.
@@ -44,6 +46,8 @@ func (s *sectors) crash(rng *rand.Rand, kind lossKind) loss {
 			switch kind {
 			case lossRandom:
 				lose = !keepSize && n*sectorSize >= int64(len(f.now)) || rng.IntN(4) < chance
+			case lossPartial:
+				lose = rng.IntN(2) == 0
 			case lossTorn:
 				lose = d.write == s.writes && rng.IntN(2) == 0
 			case lossReordered:

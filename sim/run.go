@@ -80,6 +80,8 @@ type Report struct {
 	Committed, Judged, Forgotten int
 	// Failure is nil if all went well, Stopped says that the run was given up before its end.
 	Failure *Failure
+	// Halted says why the groups did not live again, with which only a run beyond the fault budget may end; "" if they did.
+	Halted  string
 	Stopped bool
 }
 
@@ -134,7 +136,7 @@ const tellWords = 60
 // Report tells what came of the world so far.
 func (w *World) Report() Report {
 	r := Report{
-		Seed: w.seed, Hash: w.story.hash, Regime: w.regime, Events: w.events, Time: w.now, Faults: w.counts.sorted(), Strikes: w.strikes, Failure: w.failure, Stopped: w.stopped,
+		Seed: w.seed, Hash: w.story.hash, Regime: w.regime, Events: w.events, Time: w.now, Faults: w.counts.sorted(), Strikes: w.strikes, Halted: w.halted, Failure: w.failure, Stopped: w.stopped,
 	}
 	if w.live > 0 {
 		r.Recovery = w.live - w.healed

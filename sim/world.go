@@ -34,6 +34,8 @@ type World struct {
 	// conditions is what an experiment controls; in all other worlds it is empty.
 	conditions conditions
 
+	// halted says why the groups do not live again after a run beyond the fault budget.
+	halted string
 	// healing says that the faults are over.
 	healing bool
 	failure *Failure

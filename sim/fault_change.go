@@ -1,0 +1,103 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/balsa-raft/balsa/raft"
+)
+
+// changeFaults strike while the configuration is being changed: at the moment at which two configurations may both decide. They have an effect when the
+// leader that is struck has a configuration in its log that is not committed yet, or is joint.
+func changeFaults() []*fault {
+	return []*fault{
+		{name: "partition in a change", every: 900 * time.Millisecond, strike: inChange(func(w *World, s *strike, leader *host) {
+			side := s.Uint64()
+			w.partition(s, "partition in a change", func(from, to *host) bool { return side>>from.id&1 != side>>to.id&1 })
+		})},
+		{name: "crash in a change", every: 900 * time.Millisecond, strike: inChange(func(w *World, s *strike, leader *host) { leader.crash("crash in a change") })},
+		{name: "transfer in a change", every: 900 * time.Millisecond, strike: inChange(func(w *World, s *strike, leader *host) {
+			g := w.groups[s.IntN(len(w.groups))]
+			w.admins[g.id-1].transfer()
+		})},
+		{name: "majority down in a change", every: 1500 * time.Millisecond, strike: inChange(func(w *World, s *strike, leader *host) {
+			for k, i := range s.Perm(len(w.hosts)) {
+				if h := w.hosts[i]; k <= len(w.hosts)/2 && h.engine != nil {
+					h.crash("majority down in a change")
+				}
+			}
+		})},
+	}
+}
+
+// inChange begins a change, unless one is under way, and strikes a moment later.
+func inChange(what func(w *World, s *strike, leader *host)) func(w *World, s *strike) bool {
+	return func(w *World, s *strike) bool {
+		g := w.groups[s.IntN(len(w.groups))]
+		if a := w.admins[g.id-1]; !a.busy {
+			a.change()
+		}
+		if !w.admins[g.id-1].busy {
+			return false
+		}
+		w.after(s.around(3*w.regime.Delay+w.regime.Disk), func() {
+			leader := g.leader()
+			if w.healing || leader == nil {
+				return
+			}
+			core := leader.running.Core()
+			changing := core.Configuration().Joint() || core.Status().ConfigurationIndex > core.Commit()
+			if changing {
+				w.counts.effective(s.fault)
+			}
+			what(w, s, leader.host)
+		})
+		return true
+	}
+}
+
+// snapshotFaults strike while a snapshot is on its way to a member. It has to arrive as a whole or not at all, and the member has to catch up in the end.
+// They look again and again for such a moment, and always have an effect when they strike.
+func snapshotFaults() []*fault {
+	return []*fault{
+		{name: "crash in a snapshot", every: 120 * time.Millisecond, strike: inSnapshot(func(w *World, s *strike, leader, to *host) {
+			if s.chance(1, 2) {
+				leader, to = to, leader
+			}
+			if to.engine != nil {
+				to.crash("crash in a snapshot")
+			}
+		})},
+		{name: "cut in a snapshot", every: 120 * time.Millisecond, strike: inSnapshot(func(w *World, s *strike, leader, to *host) {
+			w.partition(s, "cut in a snapshot", func(a, b *host) bool { return a == to || b == to })
+		})},
+		{name: "leader change in a snapshot", every: 120 * time.Millisecond, strike: inSnapshot(func(w *World, s *strike, leader, to *host) {
+			w.partition(s, "leader change in a snapshot", func(a, b *host) bool { return a == leader || b == leader })
+		})},
+		{name: "change in a snapshot", every: 120 * time.Millisecond, strike: inSnapshot(func(w *World, s *strike, leader, to *host) {
+			for _, a := range w.admins {
+				a.change()
+			}
+		})},
+		{name: "writes in a snapshot", every: 120 * time.Millisecond, strike: inSnapshot(func(w *World, s *strike, leader, to *host) { crowd(w, s) })},
+	}
+}
+
+// inSnapshot strikes if a leader is sending a snapshot.
+func inSnapshot(what func(w *World, s *strike, leader, to *host)) func(w *World, s *strike) bool {
+	return func(w *World, s *strike) bool {
+		for _, g := range w.groups {
+			leader := g.leader()
+			if leader == nil {
+				continue
+			}
+			for _, p := range leader.running.Core().Status().Peers {
+				if p.State == raft.Snapshotting {
+					w.counts.effective(s.fault)
+					what(w, s, leader.host, w.hosts[p.ID-1])
+					return true
+				}
+			}
+		}
+		return false
+	}
+}

@@ -1,0 +1,162 @@
+package sim
+
+import (
+	"strings"
+	"time"
+
+	"github.com/balsa-raft/balsa/raft"
+)
+
+// The names of these faults.
+const (
+	wipedDisk    = "wiped disk"
+	twoDisks     = "two disks"
+	staleMember  = "stale member"
+	majorityLost = "majority lost"
+)
+
+// identityFaults bring back what is not what it was. A member is known by its id and by the incarnation of its disk, which is drawn when the disk is new
+// and recorded in the group's configuration: docs/simulation.md says what that promises.
+func identityFaults() []*fault {
+	return []*fault{
+		{name: wipedDisk, every: 2500 * time.Millisecond, strike: wipe},
+		{name: twoDisks, every: 2500 * time.Millisecond, strike: twin},
+		{name: staleMember, every: 2500 * time.Millisecond, strike: stale},
+		{name: majorityLost, every: 2500 * time.Millisecond, strike: loseMajority},
+	}
+}
+
+// wipe empties the disk of a member, which comes back under its old id and address. Its votes and acknowledgements may not count before the group has
+// admitted the new disk. It has an effect when the group has.
+func wipe(w *World, s *strike) bool {
+	h := s.victim(w, s.chance(1, 3))
+	if h == nil || !w.mayHurt(h) {
+		return false
+	}
+	h.lose(wipedDisk)
+	return true
+}
+
+// lose takes a host's disk away.
+func (h *host) lose(fault string) {
+	h.disk.hurt(fault, nil, 0, 0)
+	h.crash(fault)
+	h.replaceDisk()
+}
+
+// stale keeps a process down for so long that the group goes on without it. It comes back with what it had, and may not disturb anybody. It has an
+// effect when something was committed meanwhile.
+func stale(w *World, s *strike) bool {
+	h := s.victim(w, s.chance(1, 4))
+	if h == nil || h.away > w.now {
+		return false
+	}
+	was := 0
+	for _, g := range w.groups {
+		was += len(g.committed)
+	}
+	h.away = w.now + s.between(2*time.Second, 4*time.Second)
+	h.end("stale member: its process is down for long", s.chance(1, 2), lossRandom)
+	w.at(h.away, func() {
+		now := 0
+		for _, g := range w.groups {
+			now += len(g.committed)
+		}
+		if now > was {
+			w.counts.effective(staleMember)
+		}
+	})
+	return true
+}
+
+// loseMajority goes beyond the fault budget on purpose: more than half of the hosts lose their disks at once, or a part of the log. Only runs that say so
+// have it. It has an effect when more
+// than half are gone, or when a process reads what is damaged.
+func loseMajority(w *World, s *strike) bool {
+	if !w.regime.Beyond {
+		return false
+	}
+	order := s.Perm(len(w.hosts))
+	many := len(w.hosts)/2 + 1 + s.IntN(len(w.hosts)-len(w.hosts)/2)
+	rot, lost := s.chance(1, 2), 0
+	var victims []*host
+	for _, k := range order[:min(many, len(order))] {
+		if h := w.hosts[k]; h.engine != nil && w.mayHurt(h) {
+			victims = append(victims, h)
+		}
+	}
+	for _, h := range victims {
+		if !rot {
+			h.lose(majorityLost)
+			lost++
+		} else if name, to := h.disk.durablePlace(s.stream); to > 0 && h.rot(s, name, s.Int64N(to), to) {
+			lost++
+		}
+	}
+	if !rot && lost > len(w.hosts)/2 {
+		w.counts.effective(majorityLost)
+	}
+	return lost > 0
+}
+
+// twin has a member run twice: once as it was, and once more on an empty disk, because an operator took the old machine for dead. Both have one id and one
+// address, take turns in being reached, and both send. The group stays with the disk that it knows as long as that answers, and else admits the other,
+// never both. Then the operator notices, and gives the member a third disk. It has an effect when the second one was heard.
+func twin(w *World, s *strike) bool {
+	h := s.victim(w, s.chance(1, 3))
+	if h == nil || !w.mayHurt(h) || w.steering != nil {
+		return false
+	}
+	h.note(noteFault, "two disks: it runs a second time, on an empty disk")
+	h.disk.hurt(twoDisks, nil, 0, 0)
+	t := w.newHost(h.id, false)
+	t.twinOf, t.wiped, t.program, t.life = h, h.wiped+1, h.program, h.life+1000
+	h.twin = t
+	t.boot()
+	h.takeTurns(s)
+	w.during(s.between(300*time.Millisecond, 2*time.Second), h.endTwin)
+	return true
+}
+
+// takeTurns moves the address between the two.
+func (h *host) takeTurns(s *strike) {
+	t := h.twin
+	h.world.after(s.around(200*time.Millisecond), func() {
+		if h.twin == t {
+			h.swapped = !h.swapped
+			h.takeTurns(s)
+		}
+	})
+}
+
+// reached is who gets what is sent to a host's address.
+func (h *host) reached() *host {
+	if h.twin != nil && h.swapped {
+		return h.twin
+	}
+	return h
+}
+
+// endTwin ends both, and gives the member a disk that neither had.
+func (h *host) endTwin() {
+	t := h.twin
+	if t == nil {
+		return
+	}
+	h.twin, h.swapped = nil, false
+	t.gone = true
+	t.crash("two disks: the second one is taken away")
+	h.crash("two disks: and the first one")
+	h.wiped = t.wiped
+	h.disk.hurt(twoDisks, nil, 0, 0)
+	h.replaceDisk()
+}
+
+// heardTwin counts that a second disk spoke.
+func (h *host) heardTwin(m raft.Message) {
+	if h.twinOf != nil && !h.spoke {
+		h.spoke = true
+		h.world.counts.effective(twoDisks)
+		h.note(noteFault, "two disks: the second one speaks: %s", strings.TrimSpace(describe(m)))
+	}
+}
