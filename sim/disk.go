@@ -235,7 +235,7 @@ func (f *diskFile) Truncate(size int64) error {
 // Sync implements wal.File.
 func (f *diskFile) Sync() error {
 	f.disk.operation("sync", f.name)
-	if ready := len(f.dirty) > 1; ready && f.disk.trap.loss != lossReordered || ready && len(f.disk.dirtyWrites()) > 1 {
+	if t := &f.disk.trap; t.kind == opSync && (t.loss == lossReordered && len(f.disk.dirtyWrites()) > 1 || t.loss != lossReordered && len(f.dirty) > 1) {
 		f.disk.springs(opSync, f.name)
 	}
 	if err := f.disk.fails(opSync, f.name); err != nil {

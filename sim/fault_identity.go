@@ -22,7 +22,7 @@ func identityFaults() []*fault {
 		{name: wipedDisk, every: 2500 * time.Millisecond, strike: wipe},
 		{name: twoDisks, every: 2500 * time.Millisecond, strike: twin},
 		{name: staleMember, every: 2500 * time.Millisecond, strike: stale},
-		{name: majorityLost, every: 2500 * time.Millisecond, strike: loseMajority},
+		{name: majorityLost, every: 2500 * time.Millisecond, strike: loseMajority, beyond: true},
 	}
 }
 

@@ -32,6 +32,8 @@ type fault struct {
 	// strike does it, and reports whether there was anything to strike at. What it breaks for a while it plans to mend. It draws from the strike's
 	// own stream, and from no other.
 	strike func(w *World, s *strike) bool
+	// beyond says that it belongs to runs beyond the fault budget alone.
+	beyond bool
 	// heal ends what the network's and the hosts' own heal does not.
 	heal func(w *World)
 }
@@ -90,7 +92,7 @@ func drawFaults(seed uint64, o *Options, p *Profile) []FaultRate {
 		if !named {
 			odds = p.others
 		}
-		in := drawn.chance(odds, 100*share)
+		in := drawn.chance(odds, 100*share) && (!f.beyond || p.Name == beyondBudget)
 		if o.Faults != nil {
 			in = slices.Contains(o.Faults, f.name)
 		}

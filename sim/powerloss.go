@@ -24,7 +24,11 @@ type loss struct {
 // crash is what is left when the power goes: what was not synced is gone, or some of it.
 func (s *sectors) crash(rng *rand.Rand, kind lossKind) loss {
 	var l loss
-	s.loseNames(rng, &l)
+	if kind == lossRandom {
+		s.loseNames(rng, &l)
+	} else {
+		s.names = nil // These are about content.
+	}
 	chance := pick(rng, 0, 1, 2, 4)
 	// Up to where writes count as the earlier ones.
 	pivot := s.writes

@@ -16,6 +16,9 @@ type Profile struct {
 	shape func(r *Regime, of func(name string) *stream)
 }
 
+// beyondBudget is the profile that breaks the fault budget on purpose.
+const beyondBudget = "beyond"
+
 // Profiles lists the profiles, the one that is taken without a name first.
 func Profiles() []Profile {
 	return []Profile{
@@ -29,7 +32,7 @@ func Profiles() []Profile {
 		{Name: "disk", About: "disks that lose, tear, stall and fail, under processes that crash", odds: map[faultKind]int{disks: 60, processes: 50}, others: 5},
 		{Name: "time", About: "clocks that drift and leap, pauses, lease reads", odds: map[faultKind]int{clocks: 90, processes: 25}, others: 15,
 			shape: func(r *Regime, of func(string) *stream) { r.Core.LeaseReads = of("leases").chance(1, 2) }},
-		{Name: "beyond", About: "more disks lost than the groups can do without: they may halt, and never be wrong", odds: map[faultKind]int{disks: 50, identities: 80}, others: 15,
+		{Name: beyondBudget, About: "more disks lost than the groups can do without: they may halt, and never be wrong", odds: map[faultKind]int{disks: 50, identities: 80}, others: 15,
 			shape: func(r *Regime, _ func(string) *stream) { r.Beyond = true }},
 		{Name: "membership", About: "members come and go all the time, and leadership moves", others: 25, shape: func(r *Regime, of func(string) *stream) {
 			r.Changes = pick(of("often"), 60*time.Millisecond, 200*time.Millisecond)
