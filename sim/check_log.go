@@ -31,7 +31,7 @@ type checkLog struct {
 }
 
 // seenMost bounds how many places are remembered.
-const seenMost = 1 << 18
+const seenMost = 1 << 15
 
 func (c *checkLog) appended(m *member, from raft.Index) {
 	for i := from; i <= m.log.last(); i++ {

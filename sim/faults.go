@@ -53,6 +53,9 @@ type Strike struct {
 	At     time.Duration
 }
 
+// maxStrikes bounds how many strikes are remembered, the first ones: a world of days must not take more memory than one of seconds.
+const maxStrikes = 20_000
+
 // allFaults lists the faults, one file for each kind.
 func allFaults() []*fault {
 	var list []*fault
@@ -125,7 +128,9 @@ func (w *World) strikeAgain(f *fault, every time.Duration, times *stream, number
 			return
 		}
 		if kept, chosen := w.options.Strikes[f.name]; !chosen || slices.Contains(kept, number) {
-			w.strikes = append(w.strikes, Strike{Fault: f.name, Number: number, At: w.now})
+			if len(w.strikes) < maxStrikes {
+				w.strikes = append(w.strikes, Strike{Fault: f.name, Number: number, At: w.now})
+			}
 			s := &strike{stream: w.stream("strike of "+f.name, uint64(number)), fault: f.name, number: number}
 			if f.strike(w, s) {
 				w.counts.injected(f.name)

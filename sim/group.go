@@ -43,7 +43,7 @@ func newGroup(w *World, id raft.GroupID) *group {
 func (g *group) stride() raft.Index { return g.every }
 
 // factsMost bounds how many committed entries are remembered.
-const factsMost = 1 << 18
+const factsMost = 1 << 15
 
 // commit notes that the next entry is committed.
 func (g *group) commit(f fact) {

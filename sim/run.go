@@ -70,7 +70,7 @@ type Report struct {
 	Time, Recovery time.Duration
 	// Faults counts, by name and in the order of the names, what was done to the world.
 	Faults []FaultCount
-	// Strikes are the strikes that took place.
+	// Strikes are the strikes that took place, the first 20,000 of them.
 	Strikes []Strike
 	// Operations is what clients did, in the order they began, if Options.Operations asks for it; Asked is how many there were.
 	Operations []Operation

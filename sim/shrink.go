@@ -118,6 +118,9 @@ func (s *Shrinking) faults() bool {
 // strikes takes away single strikes of the faults that are left.
 func (s *Shrinking) strikes() bool {
 	all := s.Report.Strikes
+	if len(all) >= maxStrikes {
+		return false // Those that are not remembered would be taken away, too.
+	}
 	helped := s.subset("strikes", len(all), func(keep []int) func(*Options, *Regime) {
 		return func(o *Options, r *Regime) {
 			kept := make(map[string][]int, len(r.Faults))
