@@ -67,6 +67,9 @@ func newDisk(h *host) *disk {
 
 // operation counts a changing operation, before it is done.
 func (d *disk) operation(what, name string) {
+	if begins := d.host.world.conditions.operation; begins != nil {
+		begins(d.host, what, name)
+	}
 	if d.crashIn > 0 {
 		if d.crashIn--; d.crashIn == 0 {
 			panic(crashing{fault: "crash in I/O", at: what + " " + name})
@@ -112,6 +115,9 @@ func (d *disk) crash(power bool, kind lossKind) loss {
 	if d.host.world.steering != nil {
 		d.sectors.forget()
 		return loss{}
+	}
+	if fate := d.host.world.conditions.fate; fate != nil {
+		return d.sectors.crashAs(fate(d.host))
 	}
 	l := d.sectors.crash(d.host.losses.Rand, kind)
 	if l.any {

@@ -19,6 +19,9 @@ type conditions struct {
 	late  func(h *host) time.Duration
 	// without is what is left of a message when it arrives.
 	without func(p *parcel) *parcel
+	// operation is called before a process changes its disk, and may crash it; fate says what a loss of power leaves of what was not synced.
+	operation func(h *host, what, name string)
+	fate      func(h *host) fate
 }
 
 // newExperiment makes the world of an experiment with one group. One host runs; the others follow after the time apart, so that whoever was first has
