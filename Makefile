@@ -2,7 +2,7 @@
 
 GO          ?= go
 STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
-FUZZTIME    ?= 30s
+FUZZTIME    ?= 60s
 SIMTIME     ?= 1h
 COMPAT_CHECKS ?= 10000
 
@@ -11,7 +11,7 @@ WASM_PACKAGES = ./raft/... ./wal/... ./engine/... ./sim ./lab
 # Directories with a go.mod of their own: what they need never enters ours.
 MODULES = $(patsubst %/go.mod,%,$(wildcard */go.mod))
 
-.PHONY: help demo build sim site test race fuzz mutants compat bench figures lint wasm modules
+.PHONY: help demo build sim site test race fuzz crashpoints mutants compat bench figures lint wasm modules
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,13 +36,16 @@ test: lint wasm ## check everything that a change has to pass
 race: ## run the tests under the race detector
 	$(GO) test -race -timeout 40m ./...
 
-fuzz: ## run each fuzz test for FUZZTIME (30s)
+fuzz: ## run each fuzz test for FUZZTIME (60s)
 	@set -e; for package in $$($(GO) list ./...); do \
 		for name in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
 			echo "fuzz $$package $$name"; \
 			$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$package; \
 		done; \
 	done
+
+crashpoints: ## crash at every file operation, lose every subset of what was not synced, flip every byte
+	$(GO) test ./sim -run 'TestCrashPoints|TestEveryFlipOfACluster' -crashpoints -v -timeout 4h
 
 mutants: ## hunt every deliberate bug with the simulator, and write the table into docs/simulation.md
 	$(GO) run ./sim/mutants -write

@@ -79,7 +79,7 @@ func TestIdentitySurvives(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if fmt.Sprint(*got) != fmt.Sprint(*testIdentity()) {
+	if got.Sum = ""; fmt.Sprint(*got) != fmt.Sprint(*testIdentity()) {
 		t.Errorf("got %+v, want %+v", got, testIdentity())
 	}
 	if ids, err := got.ids(); err != nil || ids != (parsedIDs{cluster: 0xc1, member: 0xa1, incarnation: 0xff}) {
@@ -104,6 +104,59 @@ func TestDamagedIdentitiesAreRefused(t *testing.T) {
 		if id, err := readIdentity(dir); err == nil || !strings.Contains(err.Error(), identityFile) {
 			t.Errorf("%s: got %+v (%v), want an error that names the file", name, id, err)
 		}
+	}
+}
+
+// TestEveryFlippedBitOfAnIdentityIsNoticed flips each bit of the file: it is refused with advice, or says what it said before.
+func TestEveryFlippedBitOfAnIdentityIsNoticed(t *testing.T) {
+	dir := t.TempDir()
+	if err := testIdentity().write(dir); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, identityFile)
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused, harmless := 0, 0
+	for i := range data {
+		for bit := range 8 {
+			data[i] ^= 1 << bit
+			if err := os.WriteFile(name, data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			data[i] ^= 1 << bit
+			id, err := readIdentity(dir)
+			switch {
+			case err != nil:
+				refused++
+				if !strings.Contains(err.Error(), identityFile) || !strings.Contains(err.Error(), "\n") {
+					t.Errorf("byte %d, bit %d: refused without advice: %v", i, bit, err)
+				}
+			case id == nil:
+				t.Errorf("byte %d, bit %d: the directory has no identity", i, bit)
+			default:
+				harmless++ // A letter of a name in the other case, as JSON reads them.
+				if id.Sum = ""; fmt.Sprint(*id) != fmt.Sprint(*testIdentity()) {
+					t.Errorf("byte %d, bit %d: it is read as %+v", i, bit, id)
+				}
+			}
+		}
+	}
+	if refused == 0 || refused < 4*harmless {
+		t.Errorf("%d refused, %d harmless", refused, harmless)
+	}
+}
+
+// TestAnIdentityOfAnEarlierVersionIsRead has no checksum.
+func TestAnIdentityOfAnEarlierVersionIsRead(t *testing.T) {
+	dir := t.TempDir()
+	old := `{"format":1,"cluster_id":"c1","member_id":"a1","name":"a","token":"balsa-cluster","peer_urls":["http://10.0.0.1:2380"],"incarnation":"ff","admitted":true}`
+	if err := os.WriteFile(filepath.Join(dir, identityFile), []byte(old), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := readIdentity(dir); err != nil || fmt.Sprint(*got) != fmt.Sprint(*testIdentity()) {
+		t.Errorf("got %+v (%v)", got, err)
 	}
 }
 

@@ -1,9 +1,11 @@
 package serve
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -29,6 +31,9 @@ type identity struct {
 	Incarnation string `json:"incarnation,omitempty"`
 	// Admitted says that this member has seen itself in the cluster's configuration; if it sees itself missing later, it was removed.
 	Admitted bool `json:"admitted,omitempty"`
+	// Sum is the CRC-32C of all the rest, as sum makes it, in hexadecimal: a digit that a bad disk changed could be another member's. Files of earlier
+	// versions have none.
+	Sum string `json:"sum,omitempty"`
 }
 
 const (
@@ -46,23 +51,55 @@ func readIdentity(dir string) (*identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading whose data directory it is: %w", err)
 	}
-	var id identity
-	if err := json.Unmarshal(data, &id); err != nil {
-		return nil, cli.Advise(fmt.Errorf("%s is damaged: %w", name, err),
+	damaged := func(err error) error {
+		return cli.Advise(fmt.Errorf("%s is damaged: %w", name, err),
 			"It says whose data this is. If you have no copy of the file, remove this member from the cluster and add it anew, with an empty directory.")
+	}
+	id, err := decodeIdentity(data)
+	if err != nil {
+		return nil, damaged(err)
 	}
 	if id.Format != identityFormat {
 		return nil, cli.Advise(fmt.Errorf("%s has format %d, this program knows %d", name, id.Format, identityFormat),
 			"The directory was written by another version of balsa: start that one.")
 	}
-	if _, err := id.ids(); err != nil {
-		return nil, fmt.Errorf("%s is damaged: %w", name, err)
+	if sum := id.sum(); id.Sum != "" && id.Sum != sum {
+		return nil, damaged(fmt.Errorf("its checksum is %s, not %s", sum, id.Sum))
 	}
-	return &id, nil
+	if _, err := id.ids(); err != nil {
+		return nil, damaged(err)
+	}
+	return id, nil
+}
+
+// decodeIdentity reads the file's JSON. Of another format only the format is read.
+func decodeIdentity(data []byte) (*identity, error) {
+	var id identity
+	if err := json.Unmarshal(data, &id); err != nil {
+		return nil, err
+	}
+	if id.Format != identityFormat {
+		return &id, nil
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields() // A name that is not known was damaged, and its value would be missing.
+	return &id, d.Decode(&id)
+}
+
+// sum is the checksum of an identity.
+func (id *identity) sum() string {
+	rest := *id
+	rest.Sum = ""
+	data, err := json.Marshal(rest)
+	if err != nil {
+		panic(err) // It is strings and numbers.
+	}
+	return fmt.Sprintf("%08x", crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli)))
 }
 
 // write replaces the file, in one step that a crash cannot split.
 func (id *identity) write(dir string) error {
+	id.Sum = id.sum()
 	data, err := json.MarshalIndent(id, "", "  ")
 	if err != nil {
 		return err
