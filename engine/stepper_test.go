@@ -225,11 +225,6 @@ func propose(g *Group, data []byte) **answer {
 	return a
 }
 
-// from and to say between which members a message goes.
-func between(from, to raft.MemberID) func(Envelope) bool {
-	return func(e Envelope) bool { return e.From == addressOf(from) && e.To == addressOf(to) }
-}
-
 // cut keeps everything from and to a member.
 func cut(id raft.MemberID) func(Envelope) bool {
 	return func(e Envelope) bool { return e.From == addressOf(id) || e.To == addressOf(id) }
