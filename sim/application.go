@@ -80,15 +80,6 @@ type Action struct {
 	Text string
 }
 
-// wordHash hashes bytes, 64 bits wide (FNV-1a with a final mix): fast enough for small states, and the same everywhere.
-func wordHash(b []byte) uint64 {
-	h := uint64(14695981039346656037)
-	for _, c := range b {
-		h = (h ^ uint64(c)) * 1099511628211
-	}
-	return scramble(h)
-}
-
 // hashWriter hashes what is written to it.
 type hashWriter struct {
 	hash uint64
