@@ -122,3 +122,29 @@ func (g *Group) Tune(t raft.Tuning, done func(error)) {
 		}
 	})
 }
+
+// Load is what waits in a group.
+type Load struct {
+	// PendingBytes is what the calls take that are not answered, InboxBytes what peers have sent since the last turn.
+	PendingBytes, InboxBytes int64
+	// Calls counts the requests that wait: for a leader, for its answer, or for an entry that was applied already. Of those that wait for an entry to come
+	// there may always be some: what took their place may come later than their callers gave up. Reads counts the barriers.
+	Calls, Reads int
+}
+
+// Load adds up what waits: only for who steps the host by itself, and not during a stage.
+func (g *Group) Load() Load {
+	l := Load{
+		PendingBytes: g.pendingBytes.Load(), InboxBytes: g.box.bytes,
+		Calls: len(g.box.calls) + len(g.held) + len(g.forwards), Reads: len(g.box.reads) + len(g.reads.waiting) + len(g.reads.settled),
+	}
+	for _, batch := range g.reads.batches {
+		l.Reads += len(batch)
+	}
+	for _, run := range g.waiting.runs {
+		if applied := g.AppliedIndex(); run.first <= applied {
+			l.Calls += min(len(run.calls), int(applied-run.first)+1)
+		}
+	}
+	return l
+}

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -15,9 +14,14 @@ import (
 type forward struct {
 	call    *call
 	address string
-	expires time.Duration // when to give up hope of an answer; set once another leader is known
+	expires time.Duration // when to give up hope of an answer
 	leader  raft.MemberID
+	moved   bool // another leader is known
 }
+
+// forwardPatience is how many election timeouts a leader has to answer that it has a request, which it does in the turn that finds it. A message may be lost
+// without anybody being told, such as one for which a peer's queue had no room.
+const forwardPatience = 10
 
 // forwarder names who forwards: a host may carry several members of a group over its life.
 type forwarder struct {
@@ -48,7 +52,7 @@ func (g *Group) forwardAll(calls []*call) {
 		case callTransfer:
 			m.Op, m.Sum = ForwardTransfer, raft.Sum(c.data)
 		}
-		g.forwards[id] = &forward{call: c, address: address, leader: leader, expires: math.MaxInt64}
+		g.forwards[id] = &forward{call: c, address: address, leader: leader, expires: g.worker.now + forwardPatience*g.host.options.Raft.ElectionTimeoutMax}
 		g.worker.envelopes = append(g.worker.envelopes, Envelope{Group: g.id, To: address, Message: m})
 	}
 }
@@ -166,20 +170,19 @@ func (g *Group) failForwards(match func(*forward) bool) {
 	}
 }
 
-// expireForwards gives an old leader one election timeout to answer after another one is known: after a transfer it still does.
+// expireForwards gives up on what the leader does not answer, and forgets what nobody waits for any more. An old leader has one election timeout
+// after another one is known: after a transfer it still answers.
 func (g *Group) expireForwards() {
 	if len(g.forwards) == 0 {
 		return
 	}
 	now, leader := g.worker.now, g.core.Leader()
 	g.failForwards(func(f *forward) bool {
-		if f.leader == leader {
-			return false
+		if f.leader != leader && !f.moved {
+			f.moved = true
+			f.expires = min(f.expires, now+g.host.options.Raft.ElectionTimeoutMax)
 		}
-		if f.expires == math.MaxInt64 {
-			f.expires = now + g.host.options.Raft.ElectionTimeoutMax
-		}
-		return f.expires <= now
+		return f.expires <= now || f.call.state.Load() == callAbandoned
 	})
 }
 

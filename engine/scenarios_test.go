@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -405,5 +406,28 @@ func TestWhatAMemberSaysSurvivesACrashRightAfter(t *testing.T) {
 					state.LastIndex, state.HardState.Term)
 			}
 		}
+	}
+}
+
+// A request that is lost on its way to the leader, and of whose loss nobody is told, once waited until its caller gave up, and was kept after that.
+func TestAForwardThatIsLostSilentlyEnds(t *testing.T) {
+	s := newStage(t, 3, newAdder, nil)
+	_, follower, _ := s.elect()
+	s.lose = func(e Envelope) bool { _, is := e.Message.(*ForwardRequest); return is }
+	var answers []error
+	follower.group.ProposeAsync(number(1), func(_ Result, err error) { answers = append(answers, err) })
+	s.until("it is answered", func() bool { return len(answers) == 1 })
+	if !errors.Is(answers[0], ErrIndeterminate) {
+		t.Errorf("it is answered with %v: nobody knows whether it happened", answers[0])
+	}
+	given := follower.group.ProposeAsync(number(2), func(_ Result, err error) { answers = append(answers, err) })
+	s.pass(20 * time.Millisecond)
+	given.Cancel(context.Canceled)
+	if load := follower.group.Load(); len(answers) != 2 || load.Calls != 1 {
+		t.Errorf("the caller of %+v has given up, with answers %v", load, answers)
+	}
+	s.pass(200 * time.Millisecond)
+	if load := follower.group.Load(); load != (Load{}) {
+		t.Errorf("what nobody waits for is kept: %+v", load)
 	}
 }

@@ -42,3 +42,34 @@ func (c *Core) Votes() (granted, refused []MemberID) {
 
 // DurableHardState returns the term and vote that are on stable storage: what a crash would leave.
 func (c *Core) DurableHardState() HardState { return c.disk.hard }
+
+// ConfigurationIndexes returns the indexes of the entries that carry the configuration in force, and the latest one that is committed.
+func (c *Core) ConfigurationIndexes() (inForce, committed Index) {
+	return c.latest().Index, c.configurationAt(c.commit).Index
+}
+
+// Usage is what a core holds in memory, in bytes of entries.
+type Usage struct {
+	// Cached is all that is in memory, Removable what of it is durable and applied, so that it is only kept for followers.
+	Cached, Removable uint64
+	// Uncommitted is the leader's uncommitted tail, Inflight what is on its way to the follower that has most of it, InflightMessages the same in messages.
+	Uncommitted, Inflight uint64
+	InflightMessages      int
+}
+
+// Usage adds up what is in memory.
+func (c *Core) Usage() Usage {
+	u := Usage{Cached: c.log.bytes}
+	for i := range c.log.window {
+		if e := &c.log.window[i]; e.Index <= min(c.applied, c.disk.durable) {
+			u.Removable += e.Size()
+		}
+	}
+	if l := c.leading; l != nil {
+		u.Uncommitted = l.uncommitted
+		for _, p := range l.peers {
+			u.Inflight, u.InflightMessages = max(u.Inflight, p.inflight.bytes), max(u.InflightMessages, p.inflight.count)
+		}
+	}
+	return u
+}

@@ -56,6 +56,7 @@ func newCheckers(g *group) []checker {
 		&checkElection{group: g, leaders: map[raft.Term]*member{}},
 		&checkLog{group: g, seen: map[place]entryFact{}},
 		&checkCommit{group: g},
+		&checkDurable{group: g},
 		&checkMachine{group: g},
 		&checkPromise{group: g, votes: map[ballot]raft.MemberID{}},
 	}

@@ -16,6 +16,8 @@ type answers struct {
 	group *group
 	// newest is the operation that ended successfully with the highest index.
 	newest ended
+	// acknowledged is the highest index of a command that was.
+	acknowledged raft.Index
 	// begun are the commands whose clients wait, or do not know their outcome: what has to stand before each. refused are those that must never happen.
 	begun   recent[ended]
 	refused recent[time.Duration]
@@ -99,6 +101,7 @@ func (a *answers) command(op *Operation) {
 	default:
 		a.judged++
 	}
+	a.acknowledged = max(a.acknowledged, op.Index)
 	a.realTime(op)
 }
 

@@ -76,7 +76,7 @@ func (p *proof) waitsFor(g *group) string {
 			return fmt.Sprintf("client %d waits for an answer", c.id)
 		}
 	}
-	return ""
+	return g.bounds.left()
 }
 
 // unsettled tells what keeps the group from being settled: one leader, a plain configuration, equal logs, everything applied.

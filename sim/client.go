@@ -84,6 +84,7 @@ func (c *client) ask(m *member, r Action) {
 	c.op = Operation{Action: r, Group: c.group.id, Client: c.id, Host: m.host.id, Call: w.now}
 	if r.Command != nil {
 		c.op.ID = uint64(c.id)<<32 | c.seq
+		w.progress.changeAsked(m)
 	}
 	c.group.asked++
 	c.group.answers.began(&c.op)

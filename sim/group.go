@@ -18,6 +18,7 @@ type group struct {
 	// ledger has the commands among them that some machine has applied, answers judges what clients are told.
 	ledger  *ledger
 	answers *answers
+	bounds  *checkBounds
 	// history is what clients did, as far as it is kept (Options.Operations); asked counts all of it.
 	history []Operation
 	asked   int
@@ -35,6 +36,7 @@ func newGroup(w *World, id raft.GroupID) *group {
 	g := &group{world: w, id: id}
 	g.ledger, g.answers = newLedger(g, w.application.Model()), newAnswers(g)
 	g.every = pick[raft.Index](w.stream("compared states", uint64(id)), 1, 1, 4, 16)
+	g.bounds = &checkBounds{group: g}
 	g.checkers = newCheckers(g)
 	return g
 }

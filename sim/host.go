@@ -29,8 +29,9 @@ type host struct {
 	life   uint64
 	engine *engine.Host // nil while no process runs
 	// planned tells which stages are about to run, syncing that the disk is at work.
-	planned [4]bool
-	syncing bool
+	planned   [4]bool
+	syncing   bool
+	syncBegan time.Duration
 	// due is when the process wants its next turn, by its own clock; timer numbers the timers set for it, of which only the last one counts, and rings is
 	// when that one does if it is not late, 0 if it has.
 	due   time.Duration
@@ -281,7 +282,7 @@ func (h *host) beginSync() {
 	if !h.engine.BeginSync() {
 		return
 	}
-	h.syncing = true
+	h.syncing, h.syncBegan = true, h.world.now
 	took := h.syncTime()
 	h.plan(took, func() {
 		h.world.story.add(&note{at: h.world.now, kind: noteSync, host: h.id, text: "sync"})

@@ -22,8 +22,10 @@ type network struct {
 // link is one direction between two hosts.
 type link struct {
 	cuts []string // the faults that cut it: while there is any, nothing gets through
-	last time.Duration
-	old  []*parcel // some of what was sent, for replay
+	// changes counts how often it was cut and mended.
+	changes uint64
+	last    time.Duration
+	old     []*parcel // some of what was sent, for replay
 	// delay is how long messages take, harm what the network does to them, memory what is kept for replay, breaks how soon the ends notice.
 	delay, harm, memory, breaks *stream
 	// spoil is what is done to the next message, and severed when the connection was dropped: what was on its way then is lost.
@@ -229,6 +231,7 @@ func (n *network) disconnect(h *host) {
 // cut keeps everything from going from one host to another, in the name of a fault.
 func (n *network) cut(fault string, from, to *host) {
 	l := n.link(from, to)
+	l.changes++
 	l.cuts = append(l.cuts, fault)
 }
 
@@ -237,6 +240,7 @@ func (n *network) mend(fault string, from, to *host) {
 	l := n.link(from, to)
 	for i := range l.cuts {
 		if l.cuts[i] == fault {
+			l.changes++
 			l.cuts = append(l.cuts[:i], l.cuts[i+1:]...)
 			return
 		}

@@ -78,6 +78,8 @@ type Report struct {
 	// Committed is how many entries the groups committed; Judged counts the answers that were compared with the oracle's, and Forgotten those that were
 	// not, because their place in the log was too far back.
 	Committed, Judged, Forgotten int
+	// Armed counts how often a group had to have made progress, because a majority had run undisturbed for ten election timeouts.
+	Armed int
 	// Failure is nil if all went well, Stopped says that the run was given up before its end.
 	Failure *Failure
 	// Halted says why the groups did not live again, with which only a run beyond the fault budget may end; "" if they did.
@@ -150,6 +152,9 @@ func (w *World) Report() Report {
 		r.Committed += int(g.size())
 		r.Judged += g.answers.judged
 		r.Forgotten += g.answers.forgotten
+	}
+	if w.progress != nil {
+		r.Armed = w.progress.armed
 	}
 	slices.SortStableFunc(r.Operations, func(a, b Operation) int { return cmp.Compare(a.Call, b.Call) })
 	if w.failure != nil {

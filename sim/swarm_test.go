@@ -3,6 +3,7 @@ package sim_test
 import (
 	"flag"
 	"testing"
+	"time"
 
 	"github.com/balsa-raft/balsa/sim"
 )
@@ -30,6 +31,31 @@ func TestSwarm(t *testing.T) {
 		r := sim.Run(seed, sim.Options{Codec: wireCodec{}, Profile: *profileFlag})
 		if r.Failure != nil {
 			t.Errorf("seed %d failed: %v\n%s\nrepeat with: go test ./sim -run TestSwarm -seed=%d -v", seed, r.Failure, r.Regime, seed)
+		}
+	}
+}
+
+// TestProgressIsDemandedWhileFaultsLast runs worlds that are half cut off most of the time, or whose leaders' disks are stuck, and makes sure that the rule of
+// check_progress.go applies in them before the faults end.
+func TestProgressIsDemandedWhileFaultsLast(t *testing.T) {
+	for _, faults := range [][]string{{"bridge"}, {"one-way"}, {"ring"}, {"stuck disk"}} {
+		armed := 0
+		for seed := uint64(60_000); seed < 60_012; seed++ {
+			regime := sim.Draw(seed, sim.Options{Members: 5, Groups: 1, Duration: 20 * time.Second, Faults: faults})
+			regime.Changes, regime.Transfers = 0, 0
+			regime.Core.DisablePreVote, regime.Core.DisableCheckQuorum, regime.Core.QuiesceAfter = false, false, 0
+			w := sim.NewWorld(seed, sim.Options{Regime: &regime})
+			for w.Now() < regime.Duration && w.Step() {
+			}
+			r := w.Report()
+			if r.Failure != nil {
+				t.Errorf("seed %d, %v: %v", seed, faults, r.Failure)
+			}
+			armed += r.Armed
+		}
+		t.Logf("%v: progress was demanded %d times", faults, armed)
+		if armed == 0 {
+			t.Errorf("%v: progress was never demanded", faults)
 		}
 	}
 }

@@ -27,6 +27,7 @@ var properties = map[string]string{
 	"log":                    "a log changes only in ways that the core says",
 	"state machine equality": "machines that have applied the same are in the same state, and what a snapshot restores is what it was taken of",
 	"state machine":          "a machine is given only commands, and answers them",
+	"bounds":                 "memory, messages on their way and files stay within their limits, and nothing is left of what has ended",
 	"no panic":               "nothing that a peer, a client or a disk can do makes a process panic",
 	"network":                "every message can be carried as bytes, and goes to somebody",
 	"options":                "the options describe a world",

@@ -27,6 +27,7 @@ type World struct {
 	network     *network
 	clients     []*client
 	admins      []*admin
+	progress    *progress
 	faults      []*fault
 	strikes     []Strike
 	counts      counts
@@ -68,6 +69,7 @@ func NewWorld(seed uint64, options Options) *World {
 	w.found()
 	w.startWorkload()
 	w.startFaults()
+	w.startProgress()
 	w.at(w.regime.Duration, w.heal)
 	return w
 }
