@@ -45,7 +45,10 @@ type cluster struct {
 	peers   []string
 }
 
-func start(t *testing.T) *cluster {
+func start(t testing.TB) *cluster { return startWith(t, true, true) }
+
+// startWith starts a cluster whose events are recorded, or not, and whose links can be cut, or not.
+func startWith(t testing.TB, recorded, cuttable bool) *cluster {
 	t.Helper()
 	c := &cluster{}
 	var members []balsa.Member
@@ -62,7 +65,14 @@ func start(t *testing.T) *cluster {
 	dir := t.TempDir()
 	for i := range members {
 		recorder, cutter := NewRecorder(1), NewCutter(nil)
-		h, err := balsa.Open(balsa.Options{Dir: filepath.Join(dir, fmt.Sprint(i)), Listener: listeners[i], Dial: cutter.Dial, Observe: recorder.Observe, SegmentBytes: 1 << 20})
+		o := balsa.Options{Dir: filepath.Join(dir, fmt.Sprint(i)), Listener: listeners[i], SegmentBytes: 1 << 20}
+		if recorded {
+			o.Observe = recorder.Observe
+		}
+		if cuttable {
+			o.Dial = cutter.Dial
+		}
+		h, err := balsa.Open(o)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,6 +17,9 @@ watch it: who leads, how far each member is, how fast it writes. The screen show
 paste into another terminal, also the one that kills the leader. Who was killed is started
 again after some seconds. ctrl-C stops everything; no process is left.
 
+A page shows the same, live, and has buttons to kill, pause and restart members and to cut their
+links. Its address is on the screen.
+
 Clients are served on port 2379 and those after it; the members talk to each other 100 above.
 When the output is no terminal, it is a line for everything that happens.`
 
@@ -42,6 +45,9 @@ func AddCommand(root *cobra.Command) {
 			if cmd.Flags().Changed("port") && (o.port < 1 || o.port > 65535) {
 				return cli.Usagef("--port=%d: choose from 1 to 65535", o.port)
 			}
+			if o.consolePort < 0 || o.consolePort > 65535 {
+				return cli.Usagef("--console-port=%d: choose from 1 to 65535", o.consolePort)
+			}
 			if o.restartAfter < 0 {
 				return cli.Usagef("--restart-after=%v: must not be negative", o.restartAfter)
 			}
@@ -55,6 +61,8 @@ func AddCommand(root *cobra.Command) {
 	flags.IntVar(&o.port, "port", 0, "the first member's port for clients (default 2379, or what it was in --dir)")
 	flags.IntVar(&o.members, "members", 0, "how many members (default 3, or as many as there are in --dir)")
 	flags.DurationVar(&o.restartAfter, "restart-after", 5*time.Second, "how long a member that was killed stays down")
+	flags.BoolVar(&o.noConsole, "no-console", false, "serve no page")
+	flags.IntVar(&o.consolePort, "console-port", 0, "where to serve the page (default: 200 above the first member's port, or any that is free)")
 	flags.BoolVar(&o.noRestart, "no-restart", false, "leave members down until Enter is pressed")
 	root.AddCommand(cmd)
 }

@@ -21,6 +21,8 @@ type options struct {
 	members      int
 	restartAfter time.Duration
 	noRestart    bool
+	noConsole    bool
+	consolePort  int
 }
 
 // redrawInterval is how often the screen follows what goes on.
@@ -41,6 +43,9 @@ type demo struct {
 	running map[int]*process
 	// failures counts, for each member, how often in a row it ended without ever having answered.
 	failures map[int]int
+	// orders are those of the page. startNow are members that are to be started as soon as they are gone, keptDown those that stay down until somebody starts them.
+	orders             *orders
+	startNow, keptDown map[int]bool
 }
 
 // run runs a demo until ctx ends, or until it cannot go on. hurry is closed when whoever watches is tired of waiting for a clean end.
@@ -72,9 +77,19 @@ func run(ctx context.Context, o options, in *os.File, out *os.File, hurry <-chan
 	}
 	d := &demo{
 		options: o, layout: l, state: newState(l, time.Now()), spawner: newSpawner(executable, l),
-		polls: make(chan poll), running: map[int]*process{}, failures: map[int]int{},
+		polls: make(chan poll), running: map[int]*process{}, failures: map[int]int{}, startNow: map[int]bool{}, keptDown: map[int]bool{},
 	}
+	d.orders = newOrders(l, ctx.Done())
+	d.spawner.extra = d.orders.cutArguments
 	v := &view{layout: l, balsa: pastable(executable, dir), restarts: !o.noRestart, temporary: temporary}
+	if !o.noConsole {
+		page, stop, err := openConsole(ctx, l, o.consolePort, d.orders)
+		if err != nil {
+			return err
+		}
+		defer stop()
+		v.page = page
+	}
 	d.display = newDisplay(out, v)
 	err = d.loop(ctx, lines(ctx, in))
 	d.display.close()
@@ -188,6 +203,8 @@ func (d *demo) loop(ctx context.Context, typed <-chan struct{}) error {
 			if err := d.ended(e); err != nil {
 				return err
 			}
+		case order := <-d.orders.loop:
+			order(d)
 		case <-typed:
 			d.display.refresh()
 			d.restart(func(*memberState) bool { return true })
@@ -205,6 +222,9 @@ func (d *demo) start(i int) error {
 		return err
 	}
 	d.running[i] = p
+	delete(d.keptDown, i)
+	delete(d.startNow, i)
+	d.orders.setPaused(i, false)
 	d.state.started(i, p.cmd.Process.Pid, time.Now())
 	return nil
 }
@@ -234,7 +254,10 @@ func (d *demo) ended(e exit) error {
 		}
 	}
 	var restartAt time.Time
-	if !d.noRestart {
+	switch {
+	case d.startNow[i]:
+		restartAt = e.at
+	case !d.noRestart && !d.keptDown[i]:
 		restartAt = e.at.Add(d.restartAfter)
 	}
 	d.state.ended(i, e.reason, e.at, restartAt)

@@ -131,6 +131,7 @@ func (l *layout) arguments(i int) []string {
 		"--initial-cluster-token", "balsa-demo",
 		"--log-format", "text",
 		"--stop-when-stdin-ends",
+		"--console-report", "--console-cuts",
 	}
 }
 

@@ -31,6 +31,8 @@ type spawner struct {
 	requests   chan func()
 	exits      chan exit
 	all        sync.WaitGroup
+	// extra are arguments of a member beyond the layout's, at its next start; nil for none.
+	extra func(member int) []string
 }
 
 // exit says that a process is gone.
@@ -59,7 +61,11 @@ func (s *spawner) start(member int) (*process, error) {
 		return nil, err
 	}
 	defer log.Close()
-	p.cmd = exec.Command(s.executable, s.layout.arguments(member)...)
+	arguments := s.layout.arguments(member)
+	if s.extra != nil {
+		arguments = append(arguments, s.extra(member)...)
+	}
+	p.cmd = exec.Command(s.executable, arguments...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.Env = cli.WithoutFlags(os.Environ())
 	p.cmd.SysProcAttr = processAttributes()
@@ -100,6 +106,9 @@ func describeExit(err error) string {
 func (s *spawner) stopAll(processes []*process, patience time.Duration, hurry <-chan struct{}) {
 	for _, p := range processes {
 		_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may be gone already
+		if continueSignal != 0 {
+			_ = p.cmd.Process.Signal(continueSignal) // one that is paused would not hear it
+		}
 	}
 	timer := time.NewTimer(patience)
 	defer timer.Stop()

@@ -31,6 +31,7 @@ type view struct {
 	style     style
 	restarts  bool
 	temporary bool
+	page      string // where the page is; "" if there is none
 }
 
 // frame is the whole screen, one string a line, at most height of them. Lines may be longer than the screen is wide.
@@ -190,6 +191,9 @@ func (v *view) commands(s *state) []string {
 		"  " + v.balsa + " get greeting",
 		"  " + v.balsa + " status",
 		"  etcdctl --endpoints=$BALSA_ENDPOINTS put greeting hi",
+	}
+	if v.page != "" {
+		lines = append([]string{v.style.bold("See it, and break it, in a browser: ") + v.page}, lines...)
 	}
 	if s.leader >= 0 {
 		lines = append(lines, v.kill(&s.members[s.leader]))
