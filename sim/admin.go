@@ -14,6 +14,7 @@ type admin struct {
 	world *World
 	group *group
 	rng   *stream
+	haste *stream
 	spare int // how many more hosts it may bring in
 	// Of the change that is on its way.
 	busy    bool
@@ -59,9 +60,23 @@ func (a *admin) at() *member {
 	return m
 }
 
-// change asks for one change of the configuration.
-func (a *admin) change() {
-	m := a.at()
+// elected hears of a new leader: a hasty operator asks it for a change before it can have committed anything.
+func (a *admin) elected(m *member) {
+	w := a.world
+	if !w.regime.Hasty || w.healing || a.haste.chance(1, 2) {
+		return
+	}
+	w.after(a.haste.around(w.regime.Delay/2), func() {
+		if m.running != nil && !w.healing {
+			a.changeAt(m)
+		}
+	})
+}
+
+// change asks for one change of the configuration, wherever.
+func (a *admin) change() { a.changeAt(a.at()) }
+
+func (a *admin) changeAt(m *member) {
 	conf, known := a.group.configuration()
 	if m == nil || !known || a.busy || a.world.hurting() {
 		return

@@ -59,5 +59,6 @@ func newCheckers(g *group) []checker {
 		&checkDurable{group: g},
 		&checkMachine{group: g},
 		&checkPromise{group: g, votes: map[ballot]raft.MemberID{}},
+		&checkSnapshots{group: g, taken: map[*member]int{}},
 	}
 }

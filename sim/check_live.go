@@ -137,7 +137,7 @@ func (p *proof) ask(m *member) {
 	await()
 }
 
-// conclude ends the run.
+// conclude ends the run, when the groups have been left alone for a while.
 func (p *proof) conclude() {
 	w := p.world
 	w.live = w.now
@@ -147,12 +147,14 @@ func (p *proof) conclude() {
 		}
 	}
 	w.say(notePhase, "the groups live")
-	for _, g := range w.groups {
-		for _, c := range g.checkers {
-			c.finished()
+	w.rest(w.now, func() {
+		for _, g := range w.groups {
+			for _, c := range g.checkers {
+				c.finished()
+			}
 		}
-	}
-	w.done = true
+		w.done = true
+	})
 }
 
 // states describes every host, for a run that came to no good end.

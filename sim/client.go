@@ -48,8 +48,9 @@ func (w *World) startWorkload() {
 				w.after(c.rng.around(w.regime.Think), c.next)
 			}
 		}
-		a := &admin{world: w, group: g, rng: w.stream("operator", uint64(g.id)), spare: 3}
+		a := &admin{world: w, group: g, rng: w.stream("operator", uint64(g.id)), haste: w.stream("haste", uint64(g.id)), spare: 3}
 		w.admins = append(w.admins, a)
+		g.admin = a
 		a.begin()
 	}
 }

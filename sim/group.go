@@ -10,6 +10,7 @@ type group struct {
 	id       raft.GroupID
 	members  []*member // by host
 	guests   []*client // who come in crowds
+	admin    *admin    // nil in a world without
 	checkers []checker
 
 	// committed are the entries that some member took for committed, from the index after forgotten on.

@@ -206,6 +206,9 @@ func (m *member) look() {
 		for _, c := range m.group.checkers {
 			c.elected(m, elected[i].Term, elected[i].Index)
 		}
+		if a := m.group.admin; a != nil {
+			a.elected(m)
+		}
 	}
 	if commit := core.Commit(); commit > m.commit {
 		from := m.commit + 1

@@ -205,7 +205,7 @@ func (n *network) lose(p *parcel, fault, why string) {
 // breakLink tells the sender that its connection broke; not always, since it may take long to notice.
 func (n *network) breakLink(from, to *host) {
 	l := n.link(from, to)
-	if l.told || l.breaks.chance(1, 3) {
+	if l.told || n.world.regime.Unnoticed || l.breaks.chance(1, 3) {
 		return
 	}
 	l.told = true
@@ -222,7 +222,7 @@ func (n *network) tell(h, lost *host) {
 // disconnect breaks the connections of a host whose process ended: most of its peers notice at once.
 func (n *network) disconnect(h *host) {
 	for _, other := range n.world.hosts {
-		if other != h && n.link(other, h).breaks.chance(3, 4) {
+		if other != h && !n.world.regime.Unnoticed && n.link(other, h).breaks.chance(3, 4) {
 			n.tell(other, h)
 		}
 	}

@@ -30,6 +30,8 @@ type Regime struct {
 	Durable   bool          `json:"durable"`      // the machines keep their state themselves
 	Changes   time.Duration `json:"changes_ns"`   // mean time between two changes of a configuration; 0 for none
 	Transfers time.Duration `json:"transfers_ns"` // mean time between two transfers of leadership; 0 for none
+	Hasty     bool          `json:"hasty"`        // new leaders are asked for changes at once
+	Unnoticed bool          `json:"unnoticed"`    // nobody notices that a connection broke
 
 	Core           raft.Config `json:"core"`
 	CompactBytes   uint64      `json:"compact_bytes"`
@@ -55,14 +57,14 @@ func Draw(seed uint64, o Options) Regime {
 	}
 	of := func(name string) *stream { return newStream(seed, "regime "+name) }
 	r := Regime{
-		Members:  pick(of("members"), 1, 3, 3, 3, 4, 5, 5, 7),
+		Members:  pick(of("members"), 1, 2, 3, 3, 3, 4, 5, 5, 7),
 		Groups:   pick(of("groups"), 1, 1, 1, 2),
 		Duration: of("duration").between(2*time.Second, 8*time.Second), Calm: 500 * time.Millisecond,
 		Clients:  2 + of("clients").IntN(6),
 		Delay:    pick(of("delay"), 200*time.Microsecond, time.Millisecond, time.Millisecond, 8*time.Millisecond),
 		Hop:      pick(of("hop"), 5*time.Microsecond, 50*time.Microsecond, 500*time.Microsecond),
 		Disk:     pick(of("disk"), 100*time.Microsecond, time.Millisecond, time.Millisecond, 8*time.Millisecond),
-		Apply:    pick(of("apply"), 20*time.Microsecond, time.Millisecond, 20*time.Millisecond),
+		Apply:    pick(of("apply"), 20*time.Microsecond, time.Millisecond, time.Millisecond, 20*time.Millisecond, 20*time.Millisecond, 300*time.Millisecond),
 		Think:    pick(of("think"), 2*time.Millisecond, 20*time.Millisecond, 100*time.Millisecond),
 		Patience: pick(of("patience"), 300*time.Millisecond, time.Second, 4*time.Second),
 		Padding:  pick(of("padding"), 0, 64, 2000),
@@ -81,7 +83,9 @@ func Draw(seed uint64, o Options) Regime {
 	}
 	if changes := of("changes"); changes.chance(1, 2) {
 		r.Changes = pick(changes, 200*time.Millisecond, time.Second)
+		r.Hasty = of("hasty").chance(1, 2)
 	}
+	r.Unnoticed = of("unnoticed").chance(1, 5)
 	if transfers := of("transfers"); transfers.chance(1, 2) {
 		r.Transfers = pick(transfers, 300*time.Millisecond, 2*time.Second)
 	}
@@ -120,8 +124,11 @@ func (r *Regime) fix(o *Options) {
 // drawLimits draws the options of the engine and the core, small ones among them, so that every limit is met.
 func (r *Regime) drawLimits(of func(name string) *stream) {
 	r.CompactBytes = pick[uint64](of("compact bytes"), 2<<10, 16<<10, 256<<10)
-	r.CompactEntries = pick[uint64](of("compact entries"), 0, 0, 20)
+	r.CompactEntries = pick[uint64](of("compact entries"), 0, 0, 0, 3, 20)
 	r.KeepEntries = pick[uint64](of("keep entries"), 1, 10, 200)
+	if r.CompactEntries == 3 {
+		r.Calm = 2 * time.Second // Long enough to see whether a member that is sent a snapshot can go on from it.
+	}
 	c := &r.Core
 	c.MaxMessageBytes = pick[uint64](of("message bytes"), 100, 4<<10, 1<<20)
 	c.MaxInflightMessages = pick(of("inflight messages"), 1, 4, 256)
@@ -155,7 +162,7 @@ func (r Regime) String() string {
 		name string
 		on   bool
 	}{
-		{"durable machines", r.Durable}, {"ballast", r.Ballast > 0}, {"membership changes", r.Changes > 0}, {"transfers", r.Transfers > 0},
+		{"durable machines", r.Durable}, {"ballast", r.Ballast > 0}, {"membership changes", r.Changes > 0}, {"transfers", r.Transfers > 0}, {"hasty changes", r.Hasty}, {"breaks unnoticed", r.Unnoticed},
 		{"lease reads", r.Core.LeaseReads}, {"no pre-vote", r.Core.DisablePreVote}, {"no check of the quorum", r.Core.DisableCheckQuorum},
 		{"quiescence", r.Core.QuiesceAfter > 0}, {"beyond the fault budget", r.Beyond},
 	} {

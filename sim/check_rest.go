@@ -1,0 +1,52 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/balsa-raft/balsa/raft"
+)
+
+// A group that lives, and to which nothing happens, keeps its leader: members that were removed, learners, and those that missed something do
+// not disturb it. That is looked at when the group has shown that it lives, for a while in which nobody asks anything of it. What is still on its way then, such as
+// a request to take over that an earlier leader sent, may cost it a leader once or twice; it does not go on doing so.
+const (
+	restFor         = 3 * time.Second
+	patienceForRest = 30 * time.Second
+)
+
+// reign is who leads a group, and in which term.
+type reign struct {
+	leader *member
+	term   raft.Term
+}
+
+func (g *group) reign() reign {
+	if m := g.leader(); m != nil {
+		return reign{leader: m, term: m.running.Core().Term()}
+	}
+	return reign{}
+}
+
+// rest waits until all groups have kept their leaders for a while, and then calls then.
+func (w *World) rest(since time.Duration, then func()) {
+	var reigns []reign
+	for _, g := range w.groups {
+		reigns = append(reigns, g.reign())
+	}
+	w.after(restFor, func() {
+		for i, g := range w.groups {
+			now := g.reign()
+			if now.leader != nil && now == reigns[i] {
+				continue
+			}
+			if w.now-since > patienceForRest {
+				w.fail("stability", "g%d changes its leader again and again, though nothing happens to it: from term %d to %d within %v\n%s", g.id, reigns[i].term, now.term,
+					restFor, w.states())
+				return
+			}
+			w.rest(since, then)
+			return
+		}
+		then()
+	})
+}
