@@ -27,6 +27,17 @@ func (g *group) reign() reign {
 	return reign{}
 }
 
+// shielded tells whether the programs that run keep a leader from being disturbed. It takes both the vote before the vote and members that stick to
+// their leader (thesis §4.2.3, §9.6); a deployment in which some have switched off the one and some the other has neither.
+func (w *World) shielded() bool {
+	asks, sticks := true, true
+	for _, h := range w.hosts {
+		asks = asks && !h.program.core.DisablePreVote
+		sticks = sticks && !h.program.core.DisableCheckQuorum
+	}
+	return asks || sticks
+}
+
 // rest waits until all groups have kept their leaders for a while, and then calls then.
 func (w *World) rest(since time.Duration, then func()) {
 	var reigns []reign
@@ -36,7 +47,7 @@ func (w *World) rest(since time.Duration, then func()) {
 	w.after(restFor, func() {
 		for i, g := range w.groups {
 			now := g.reign()
-			if now.leader != nil && now == reigns[i] {
+			if now.leader != nil && now == reigns[i] || !w.shielded() {
 				continue
 			}
 			if w.now-since > patienceForRest {
