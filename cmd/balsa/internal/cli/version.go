@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 	etcdversion "go.etcd.io/etcd/api/v3/version"
@@ -15,8 +17,9 @@ func Version() string {
 	if !ok {
 		return "unknown"
 	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		return v
+	tag := info.Main.Version
+	if tag != "" && tag != "(devel)" && !strings.HasPrefix(tag, "v0.0.0-") {
+		return tag
 	}
 	revision, modified := "", false
 	for _, setting := range info.Settings {
@@ -27,8 +30,8 @@ func Version() string {
 			modified = setting.Value == "true"
 		}
 	}
-	if len(revision) < 12 {
-		return "devel"
+	if len(revision) < 12 { // not built in a repository: what Go made up of a commit without a tag, if it knew one
+		return cmp.Or(strings.TrimPrefix(tag, "(devel)"), "devel")
 	}
 	if modified {
 		return "devel-" + revision[:12] + "-modified"
