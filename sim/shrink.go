@@ -83,8 +83,8 @@ func (s *Shrinking) trySeed(seed uint64, what string, change func(o *Options, r 
 // time makes the phase with faults shorter: to where the failure was, which changes nothing before it, and then to half and three quarters.
 func (s *Shrinking) time() bool {
 	helped := false
-	if at := s.Report.Failure.At; at < s.Options.Regime.Duration {
-		helped = s.try("the time after it", func(_ *Options, r *Regime) { r.Duration = at + time.Millisecond })
+	if end := s.Report.Failure.At + time.Millisecond; end < s.Options.Regime.Duration {
+		helped = s.try("the time after it", func(_ *Options, r *Regime) { r.Duration = end })
 	}
 	for s.halve() {
 		helped = true

@@ -93,7 +93,7 @@ func (n *note) words() (string, bool) {
 		}
 		return head + fmt.Sprintf("client %d %s", n.b, strings.TrimSuffix(n.text, ", <nil>")), true
 	case noteCrash, noteBoot, notePause, noteResume, noteFault, notePhase:
-		return head + n.text, true
+		return head + n.text, n.at > 0 || n.kind != notePhase // The first says what was drawn.
 	case noteLost:
 		if m, ok := n.message.(*raft.AppendRequest); ok && len(m.Entries) == 0 {
 			return "", false // one heartbeat of many

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,7 +33,7 @@ func tellFailure(out io.Writer, f *campaign.Failure, dir string) error {
 	}
 	if f.Shrunk != nil {
 		fmt.Fprintf(out, "\nThe smallest run found, of %s: %s (it was %s).\n", count(tried, "run"), size(report), size(found))
-		printWorld(out, report.Seed, &report.Regime)
+		printWorld(out, report.Seed, &options)
 		for _, s := range report.Strikes {
 			fmt.Fprintf(out, "  fault:  %s, its strike number %d, at %v\n", s.Fault, s.Number, s.At.Round(time.Microsecond))
 		}
@@ -52,8 +53,23 @@ func tellFailure(out io.Writer, f *campaign.Failure, dir string) error {
 // wholeStory is how many notes are kept where the story is to be told.
 const wholeStory = 20_000
 
-func printWorld(out io.Writer, seed uint64, r *sim.Regime) {
+// printWorld says what a world is like whose options say everything.
+func printWorld(out io.Writer, seed uint64, o *sim.Options) {
+	r := o.Regime
 	fmt.Fprintf(out, "  seed:   %d\n  world:  %s\n", seed, wrap(r.String(), 100, 10))
+	if len(o.Without) == 0 {
+		return
+	}
+	var asking []string
+	for id := 1; id <= r.Clients*r.Groups; id++ {
+		if !slices.Contains(o.Without, id) {
+			asking = append(asking, fmt.Sprint(id))
+		}
+	}
+	if len(asking) == 0 {
+		asking = []string{"none"}
+	}
+	fmt.Fprintf(out, "  asking: clients %s\n", strings.Join(asking, ", "))
 }
 
 func printProperty(out io.Writer, f *sim.Failure) {

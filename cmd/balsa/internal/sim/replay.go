@@ -90,7 +90,7 @@ func (t *telling) replay(ctx context.Context, name string, out io.Writer) error 
 	r.Options.Codec = t.codec
 	if !t.story {
 		fmt.Fprintf(out, "%s failed in seed %d, found by Balsa %s; this is %s.\n", r.Property, r.Found, r.Balsa, cli.Version())
-		printWorld(out, r.Seed, r.Options.Regime)
+		printWorld(out, r.Seed, &r.Options)
 	}
 	report, ended := t.live(ctx, r.Seed, r.Options, out)
 	if !ended {
