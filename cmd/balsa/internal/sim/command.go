@@ -112,9 +112,9 @@ func AddCommand(root *cobra.Command) {
 	var o campaignFlags
 	cmd := &cobra.Command{
 		Use: "sim", Short: "Simulate deployments under faults, and find bugs", Long: about, Example: example, GroupID: cli.GroupRun,
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return cli.Usagef("unknown command %q for \"balsa sim\": choose one of story, replay, diff, election, wan, or none", args[0])
+				return cli.NeedsSubcommand(cmd, args)
 			}
 			return nil
 		},
