@@ -13,8 +13,8 @@ import { lookUp, ruleText, word } from "./words.js";
 
 const most = 120;
 
-/** Whether an event stands in the feed: what is lost does, what is sent and delivered is seen in the ring. @param {Event} e */
-export const told = (e) => !quietKinds.has(e.kind);
+/** Whether an event stands in the feed: what is sent, delivered and lost as a matter of routine is seen in the ring. @param {Event} e */
+export const told = (e) => !quietKinds.has(e.kind) && !(e.kind === "lost" && e.message && (e.message.kind === "heartbeat" || e.message.reply));
 
 /** An event in a sentence. @param {Event} e */
 export function sentence(e) {

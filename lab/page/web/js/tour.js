@@ -18,6 +18,7 @@ import { lookUp, word } from "./words.js";
  * @property {number} [peer]
  * @property {number} [term]
  * @property {number} [index]
+ * @property {number} [count]
  * @property {number} [nth] from 1
  * @property {string} [message] of "sent", "delivered" and "lost": the message's kind, with -reply for a reply
  * @property {string} [from] of such: the message's ends
@@ -180,14 +181,18 @@ export class Tour {
     const text = lookUp(`tour.${chapter.name}.${step.say}`);
     const lines = Array.isArray(text) ? text : [text ?? step.say];
     const last = this.step + 1 === chapter.steps.length;
+    const focused = document.activeElement?.id;
     caption.replaceChildren(
-      html("h2", {}, word(`tour.${chapter.name}.title`), html("span", { class: "soft figure" }, `  ${this.step + 1} / ${chapter.steps.length}`)),
-      ...lines.map((l) => html("p", {}, String(l))),
       html("div", { class: "steps" },
+        html("h2", {}, word(`tour.${chapter.name}.title`)),
+        html("span", { class: "soft figure" }, `${this.step + 1} / ${chapter.steps.length}`),
+        html("span", { class: "spring" }),
+        html("button", { id: "tour-leave", class: "plain soft", click: () => this.free() }, word("tour.leave")),
         html("button", { id: "tour-back", click: () => this.back(), disabled: this.step === 0 && chapter === chapters[0] }, word("tour.back")),
-        html("button", { id: "tour-next", class: "main", click: () => this.next() }, word(last ? "tour.next-chapter" : "tour.next")),
-        html("button", { class: "plain soft", click: () => this.free() }, word("tour.leave"))),
+        html("button", { id: "tour-next", class: "main", click: () => this.next() }, word(last ? "tour.next-chapter" : "tour.next"))),
+      html("div", { class: "text", "aria-live": "polite" }, ...lines.map((l) => html("p", {}, String(l)))),
     );
+    if (focused?.startsWith("tour-")) document.getElementById(focused)?.focus();
   }
 }
 
@@ -198,7 +203,7 @@ function moment(m, events, where) {
   for (const e of events) {
     const kind = e.message ? `${e.message.kind}${e.message.reply ? "-reply" : ""}` : "";
     const alike =
-      e.kind === m.kind && (m.member === undefined || e.member === m.member) && (m.peer === undefined || e.peer === m.peer) && (m.term === undefined || e.term === m.term) &&
+      e.kind === m.kind && (m.member === undefined || e.member === m.member) && (m.peer === undefined || e.peer === m.peer) && (m.term === undefined || (e.message?.term ?? e.term) === m.term) && (m.count === undefined || e.count === m.count) &&
       (m.index === undefined || e.index === m.index) && (m.message === undefined || kind === m.message) && (m.from === undefined || e.message?.from === m.from) && (m.to === undefined || e.message?.to === m.to);
     if (alike && --left === 0) return e.t + (m.plus ?? 0) * ms;
   }
