@@ -38,7 +38,7 @@ type told struct {
 func NewEngine(hello Hello) *Engine {
 	hello.Version = Version
 	e := &Engine{hello: hello}
-	if err := e.load(Run{Version: Version, Seed: 1}, nil); err != nil {
+	if err := e.load(Run{Version: Version, Seed: 1}, nil, 0); err != nil {
 		panic(err)
 	}
 	return e
@@ -82,7 +82,7 @@ func (e *Engine) Answer(r Request) Answer {
 			err = fmt.Errorf("there is no run to load")
 			break
 		}
-		err = e.load(*r.Run, r.Until)
+		err = e.load(*r.Run, r.Until, r.Since)
 	case DoAdvance:
 		err = e.advance(r.To, r.By)
 	case DoInput:
@@ -103,16 +103,6 @@ func (e *Engine) Answer(r Request) Answer {
 	}
 	a.State = e.state()
 	a.Events, a.Skipped = e.tape.take()
-	if r.Do == DoLoad && r.Since > 0 {
-		n := 0
-		for n < len(a.Events) && a.Events[n].ID <= r.Since {
-			n++
-		}
-		a.Events = a.Events[n:]
-		if n > 0 {
-			a.Skipped = 0
-		}
-	}
 	return a
 }
 
@@ -129,14 +119,14 @@ func (e *Engine) Hash() string { return hash(e.world.Hash()) }
 func hash(h uint64) string { return fmt.Sprintf("%016x", h) }
 
 // load begins with a run and replays it.
-func (e *Engine) load(run Run, until *Point) error {
+func (e *Engine) load(run Run, until *Point, since uint64) error {
 	if run.Version != Version {
 		return fmt.Errorf("the run is of version %d, and this engine understands version %d", run.Version, Version)
 	}
 	if len(run.Inputs) > maxInputs {
 		return fmt.Errorf("the run has %d inputs, at most %d are understood", len(run.Inputs), maxInputs)
 	}
-	next := Engine{hello: e.hello, run: run, future: run.Inputs, tape: &tape{}}
+	next := Engine{hello: e.hello, run: run, future: run.Inputs, tape: &tape{mute: since}}
 	next.run.Inputs = nil
 	var err error
 	if len(run.Campaign) > 0 {
@@ -154,6 +144,7 @@ func (e *Engine) load(run Run, until *Point) error {
 		return err
 	}
 	*e = next
+	defer func() { e.tape.mute = 0 }() // What comes after the replay is told, known or not: it may be of another branch.
 	e.world.AdvanceTo(0)
 	if until == nil && len(e.future) > 0 {
 		last := e.future[len(e.future)-1].At

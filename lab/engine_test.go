@@ -196,3 +196,27 @@ func BenchmarkFrame(b *testing.B) {
 		e.Handle(request)
 	}
 }
+
+// TestEventsThatThePageHasAreNotToldAgain: of a run that is replayed only what comes after the last known event is told, under the same numbers.
+func TestEventsThatThePageHasAreNotToldAgain(t *testing.T) {
+	e := NewEngine(Hello{})
+	end := play(t, e, Scripts()[0])
+	run := e.Run()
+	all := e.Answer(Request{Do: DoLoad, Run: &run, Until: &Point{T: end.State.T}}).Events
+	if len(all) < 100 || all[0].ID != 1 {
+		t.Fatalf("%d events", len(all))
+	}
+	known := all[len(all)/2].ID
+	later := e.Answer(Request{Do: DoLoad, Run: &run, Until: &Point{T: end.State.T}, Since: known}).Events
+	if len(later) != len(all)-len(all)/2-1 || later[0].ID != known+1 || later[0].Kind != all[len(all)/2+1].Kind {
+		t.Errorf("%d of %d events, from %d on", len(later), len(all), later[0].ID)
+	}
+	// Back in time with all of them known, nothing of the replay is told; what happens then is, for it may be another branch.
+	a := e.Answer(Request{Do: DoLoad, Run: &run, Until: &Point{T: end.State.T / 2}, Since: all[len(all)-1].ID})
+	if len(a.Events) != 0 || a.Skipped != 0 {
+		t.Errorf("%d events", len(a.Events))
+	}
+	if a = e.Answer(Request{Do: DoAdvance, By: ByEvent}); len(a.Events) == 0 || a.Events[0].ID > known+100 || a.State.T > end.State.T*3/4 {
+		t.Errorf("one step on: %d events, at %d", len(a.Events), a.State.T)
+	}
+}

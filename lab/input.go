@@ -24,6 +24,12 @@ func (e *Engine) do(in *Input) error {
 		return w.Restart(member)
 	case InputWipe:
 		return w.Wipe(member)
+	case InputLie:
+		return w.Lie(member, true)
+	case InputHonest:
+		return w.Lie(member, false)
+	case InputRot:
+		return w.Rot(member, raft.Index(in.Index))
 	case InputTimeout:
 		return w.TimeOut(member)
 	case InputTransfer:

@@ -96,6 +96,7 @@ type Input struct {
 	By      int64      `json:"by,omitempty"`
 	Groups  [][]uint64 `json:"groups,omitempty"`
 	Learner bool       `json:"learner,omitempty"`
+	Index   uint64     `json:"index,omitempty"`
 	Op      *Op        `json:"op,omitempty"`
 	Set     *Settings  `json:"set,omitempty"`
 }
@@ -108,6 +109,9 @@ const (
 	InputResume   = "resume"   // and goes on
 	InputRestart  = "restart"  // Member's process starts, after a crash if it runs
 	InputWipe     = "wipe"     // Member crashes, and loses its disk
+	InputLie      = "lie"      // Member's disk says that it has synced, and has not
+	InputHonest   = "honest"   // it does again what it says
+	InputRot      = "rot"      // a bit of the entry at Index flips on Member's disk
 	InputTimeout  = "timeout"  // Member's clock leaps to where its timer runs out
 	InputTransfer = "transfer" // leadership moves to Member
 	InputAdd      = "add"      // Member joins; 0 is the next free number. Learner: for good
@@ -247,7 +251,8 @@ type Member struct {
 	Transfer uint64 `json:"transfer,omitempty"`
 	// Machine is the contents of the state machine, by key; nil if it is as in the last answer.
 	Machine []Pair `json:"machine,omitzero"`
-	// Syncing: the disk is at work. Faulty: the disk lost entries, and the member does not vote until they are repaired. Quiet: it fell silent by agreement.
+	// Lying: the disk says that it has synced, and has not. Syncing: the disk is at work. Faulty: the disk lost entries, and the member does not vote until they are repaired. Quiet: it fell silent by agreement.
+	Lying   bool `json:"lying,omitempty"`
 	Syncing bool `json:"syncing,omitempty"`
 	Faulty  bool `json:"faulty,omitempty"`
 	Quiet   bool `json:"quiet,omitempty"`

@@ -48,6 +48,10 @@ func Scripts() []Script {
 			input(Input{Do: InputPartition, Groups: [][]uint64{{1, 2}, {3, 4, 5}}}), wait(1000), write(1, "x", "3"), wait(2500), write(2, "x", "8"), wait(3000),
 			input(Input{Do: InputHeal}), wait(4000), input(Input{Do: InputCut, From: 1, To: 2}), wait(4500), input(Input{Do: InputMend, From: 1, To: 2}), wait(5000),
 		}},
+		{"disks", []Request{
+			load(7, Setup{Members: 3}), wait(500), write(1, "x", "5"), wait(800), write(1, "y", "1"), wait(1100), input(Input{Do: InputRot, Member: 3, Index: 3}), input(Input{Do: InputRestart, Member: 3}), wait(1500),
+			input(Input{Do: InputLie, Member: 2}), write(1, "x", "6"), wait(1800), input(Input{Do: InputHonest, Member: 2}), wait(2500),
+		}},
 		{"settings", []Request{
 			load(5, Setup{Members: 4, NoSessions: true, Settings: Settings{PreVote: &off}}), wait(500),
 			input(Input{Do: InputSet, Set: &Settings{Loss: &loss, DelayMax: number(60 * ms), ElectionMin: number(300 * ms), ElectionMax: number(600 * ms)}}), wait(2000),

@@ -127,7 +127,7 @@ func member(v *sim.MemberView, newest *raft.Configuration) Member {
 	for i := range v.Machine {
 		m.Machine[i] = Pair(v.Machine[i])
 	}
-	m.Syncing, m.Waiting = v.Syncing, v.Waiting
+	m.Syncing, m.Waiting, m.Lying = v.Syncing, v.Waiting, v.Lying
 	return m
 }
 

@@ -14,6 +14,8 @@ type tape struct {
 	events  []Event
 	last    uint64
 	skipped uint64
+	// mute is the last event that is counted only, because the page has it.
+	mute uint64
 }
 
 // take gives what was taken down.
@@ -80,6 +82,10 @@ func section(rule string) string {
 }
 
 func (t *tape) happened(h *sim.Happening) {
+	if t.last < t.mute {
+		t.last++
+		return
+	}
 	if h.Kind == sim.HappenedEvent {
 		t.add(EventOf(int64(h.At), h.Host, &h.Event))
 		return

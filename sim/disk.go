@@ -39,6 +39,8 @@ type disk struct {
 	lying   *countdown
 	// guilty says that the disk was made to fail, so that a process that stops or does not start is right to.
 	guilty bool
+	// liar says that the disk acknowledges what it does not do: see Lie.
+	liar bool
 	// astray are writes that the disk took and did not do, which nothing after them has made known yet.
 	astray []*strayWrite
 	// newer is a segment that a newer version of the program has written, for which a start is refused.
@@ -178,6 +180,9 @@ func (d *disk) SyncDir(dir string) error {
 	if err := d.fails(opSync, dir); err != nil {
 		return err
 	}
+	if d.liar {
+		return nil
+	}
 	return d.sectors.SyncDir(dir)
 }
 
@@ -247,6 +252,9 @@ func (f *diskFile) Sync() error {
 	if err := f.disk.fails(opSync, f.name); err != nil {
 		f.syncFailed()
 		return err
+	}
+	if f.disk.liar {
+		return nil
 	}
 	proof := f.first
 	if err := f.openFile.Sync(); err != nil {

@@ -203,7 +203,7 @@ func (w *World) Wipe(id raft.MemberID) error {
 		h.crash("the disk is lost")
 	}
 	h.note(noteFault, "the disk is lost")
-	h.disk = newDisk(h)
+	h.disk = newDisk(h) // A new disk is an honest one.
 	h.founder, h.inOrder = false, false
 	h.wiped++
 	for _, m := range h.members {

@@ -184,3 +184,67 @@ func TestTimeOutByHand(t *testing.T) {
 		}
 	}
 }
+
+// TestARottenEntryIsRepaired flips a bit of a committed entry: the member notices at its start, does not vote, and has the entry from the leader again.
+func TestARottenEntryIsRepaired(t *testing.T) {
+	w := steered(t, 6, 3)
+	v := until(t, w, "a leader", func(v *sim.View) bool { return leaderOf(v) != 0 })
+	follower := leaderOf(&v)%3 + 1
+	id, err := w.Ask(sim.Request{Client: 1, Verb: sim.VerbSet, Key: "x", Value: "5"})
+	must(t, err)
+	v = until(t, w, "the answer, and it is everywhere", func(v *sim.View) bool { return done(id)(v) && v.Members[follower-1].Status.Durable >= v.Committed })
+	index := v.Requests[0].Reply.Index
+	if err := w.Rot(follower, 1); err == nil {
+		t.Error("an empty entry rots")
+	}
+	must(t, w.Rot(follower, index))
+	must(t, w.Restart(follower))
+	if v = w.View(); !v.Members[follower-1].Status.Faulty {
+		t.Fatalf("it has not noticed: %+v", v.Members[follower-1].Status)
+	}
+	until(t, w, "it is repaired", func(v *sim.View) bool {
+		m := v.Members[follower-1]
+		return !m.Status.Faulty && len(m.Machine) == 1 && m.Machine[0].Value == "5"
+	})
+}
+
+// TestADiskThatLiesTakesACommittedEntry: an entry is committed by the leader and a member whose disk lies. Both lose their power; without the leader, those who
+// are left elect one that does not have it. The properties that Raft promises rest on disks that do not lie.
+func TestADiskThatLiesTakesACommittedEntry(t *testing.T) {
+	w := steered(t, 7, 3)
+	v := until(t, w, "a leader", func(v *sim.View) bool { return leaderOf(v) != 0 && v.Committed > 1 })
+	leader := leaderOf(&v)
+	liar, away := leader%3+1, (leader+1)%3+1
+	w.AdvanceTo(w.Now() + 200*time.Millisecond)
+	must(t, w.Partition([][]raft.MemberID{{leader, liar}}))
+	must(t, w.Lie(liar, true))
+	id, err := w.Ask(sim.Request{Client: 1, Member: leader, Verb: sim.VerbSet, Key: "x", Value: "5"})
+	must(t, err)
+	until(t, w, "the answer", done(id))
+	must(t, w.Crash(leader))
+	must(t, w.Crash(liar))
+	must(t, w.Restart(liar))
+	w.HealLinks()
+	w.AdvanceTo(w.Now() + 2*time.Second)
+	again, err := w.Ask(sim.Request{Client: 2, Verb: sim.VerbRead, Key: "x"})
+	must(t, err)
+	w.AdvanceTo(w.Now() + time.Second)
+	v = w.View()
+	if v.Failure != nil {
+		t.Fatal(v.Failure)
+	}
+	r := v.Requests[again-1]
+	if r.Outcome != sim.OutcomeDone || r.Reply.Found || !r.Stale {
+		t.Errorf("the read of what is lost: %+v", r)
+	}
+	broken := map[string]bool{}
+	for _, violation := range v.Violations {
+		broken[violation.Checker] = true
+	}
+	if !broken["promise"] || !broken["Leader Completeness"] || !broken["Linearizability"] {
+		t.Errorf("noticed: %v", v.Violations)
+	}
+	if v.Members[away-1].Status.Role != raft.Leader && v.Members[liar-1].Status.Role != raft.Leader {
+		t.Error("nobody leads")
+	}
+}

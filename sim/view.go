@@ -52,6 +52,8 @@ type MemberView struct {
 	// LogVersion and MachineVersion change whenever Entries and Machine do.
 	LogVersion, MachineVersion uint64
 	Machine                    []KeyValue
+	// Lying says that the disk acknowledges what it does not do.
+	Lying bool
 	// Syncing says that the disk is at work, Waiting is how many messages wait for a paused process.
 	Syncing bool
 	Waiting int
@@ -122,6 +124,7 @@ func (w *World) View() View {
 func (m *member) view() MemberView {
 	h := m.host
 	v := MemberView{ID: h.id, Address: h.address, Paused: h.paused, Stopped: h.inOrder, TimerEnd: raft.NoDeadline, LogVersion: m.face.version, MachineVersion: m.face.applied}
+	v.Lying = h.disk.liar
 	if m.running == nil {
 		m.viewDisk(&v)
 		return v
