@@ -82,6 +82,9 @@ func (p *progress) changeAsked(m *member) {
 func (p *progress) look() {
 	w := p.world
 	p.see()
+	for _, h := range w.hosts {
+		w.lookAtStuck(h)
+	}
 	for _, g := range w.groups {
 		p.judge(g)
 		for _, m := range g.members {
@@ -171,7 +174,7 @@ func (p *progress) judge(g *group) {
 		return
 	}
 	conf, known := g.configuration()
-	if !known || conf.Joint() {
+	if !known || conf.Joint() || !g.goBy(conf) {
 		return
 	}
 	majority := p.majority(votersOf(conf.Members), w.now-window)
@@ -186,6 +189,27 @@ func (p *progress) judge(g *group) {
 	if w.now-s.committed >= window && s.demanded(majority, w.now-window, w.now-window/2) {
 		w.fail("liveness", "for %v the members %v of g%d have run and reached each other, a majority, and were asked for changes, and nothing was committed\n%s", window, majority, g.id, w.states())
 	}
+}
+
+// goBy tells whether no member goes by a later configuration than this one. One that does may be the only one who can be elected, by another majority.
+func (g *group) goBy(conf raft.Configuration) bool {
+	var latest raft.Index
+	for _, m := range g.members {
+		if m.running != nil {
+			i, _ := m.running.Core().ConfigurationIndexes()
+			latest = max(latest, i)
+		}
+	}
+	for _, m := range g.members {
+		if m.running == nil {
+			continue
+		}
+		core := m.running.Core()
+		if i, _ := core.ConfigurationIndexes(); i == latest && i > 0 && !core.Configuration().Equal(conf) {
+			return false
+		}
+	}
+	return true
 }
 
 // window is ten election timeouts; 0 if nothing is promised.

@@ -59,7 +59,8 @@ func (w *World) partition(s *strike, name string, apart func(from, to *host) boo
 	for _, c := range cuts {
 		w.network.cut(name, c[0], c[1])
 	}
-	w.during(s.between(50*time.Millisecond, 2*time.Second), func() {
+	// Some last longer than anybody's patience: what a group has to do then is to find a leader who reaches a majority.
+	w.during(pick(s, s.between(50*time.Millisecond, 2*time.Second), s.between(50*time.Millisecond, 2*time.Second), s.between(3*time.Second, 7*time.Second)), func() {
 		w.say(noteFault, "%s ends", name)
 		for _, c := range cuts {
 			w.network.mend(name, c[0], c[1])

@@ -32,6 +32,8 @@ type host struct {
 	planned   [4]bool
 	syncing   bool
 	syncBegan time.Duration
+	// leadsStuck is since when it leads although it should not, 0 if it does not: see check_stuck.go.
+	leadsStuck time.Duration
 	// due is when the process wants its next turn, by its own clock; timer numbers the timers set for it, of which only the last one counts, and rings is
 	// when that one does if it is not late, 0 if it has.
 	due   time.Duration
