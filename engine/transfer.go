@@ -203,7 +203,7 @@ func (g *Group) receiveAck(m *SnapshotAck) {
 			t.acked, t.progress = m.Offset, g.worker.now
 			t.sent = max(t.sent, t.acked)
 			t.resend = g.worker.now + g.host.options.Raft.ElectionTimeoutMax
-		} else if m.Offset < t.acked {
+		} else if m.Offset >= 0 && m.Offset < t.acked {
 			t.acked, t.sent = m.Offset, m.Offset // the follower had to begin again
 		}
 	}
@@ -253,6 +253,9 @@ type receiving struct {
 func (g *Group) receiveChunk(m *SnapshotChunk) {
 	if m.Term < g.core.Term() {
 		return
+	}
+	if m.Size < 0 || m.Offset < 0 || m.Offset > m.Size || int64(len(m.Data)) > m.Size-m.Offset {
+		return // Malformed: there is no such place in the body, and none to ask the disk for.
 	}
 	to := g.addressOf(m.From)
 	body := receivedBody{id: m.ID, index: m.Meta.Index}
