@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/balsa-raft/balsa/internal/hostile"
 	"github.com/balsa-raft/balsa/raft"
 )
 
@@ -86,8 +87,9 @@ func FuzzDecodeMeta(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(EncodeMeta(MemberInfo{Name: "n", PeerURLs: []string{"http://a:1"}, ClientURLs: []string{"http://a:2"}}))
 	f.Fuzz(func(t *testing.T, meta []byte) {
-		info, err := DecodeMeta(meta)
-		if err != nil {
+		var info MemberInfo
+		var err error
+		if hostile.Within(t, 64*len(meta), func() { info, err = DecodeMeta(meta) }); err != nil {
 			return
 		}
 		again, err := DecodeMeta(EncodeMeta(info))

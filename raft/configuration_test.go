@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/balsa-raft/balsa/internal/hostile"
 )
 
 var someConfigurations = []Configuration{
@@ -60,8 +62,9 @@ func FuzzDecodeConfiguration(f *testing.F) {
 	}
 	f.Add([]byte{1, 0x80, 0})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := DecodeConfiguration(data)
-		if err != nil {
+		var c Configuration
+		var err error
+		if hostile.Within(t, 16*len(data), func() { c, err = DecodeConfiguration(data) }); err != nil {
 			return
 		}
 		if again := c.Encode(nil); !bytes.Equal(again, data) {
@@ -75,9 +78,23 @@ func FuzzDecodeConfiguration(f *testing.F) {
 func FuzzDecodeChange(f *testing.F) {
 	f.Add(Change{Set: someConfigurations[3].Members, Remove: []MemberID{5}}.Encode(nil))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if ch, err := DecodeChange(data); err == nil && !bytes.Equal(ch.Encode(nil), data) {
+		var ch Change
+		var err error
+		if hostile.Within(t, 16*len(data), func() { ch, err = DecodeChange(data) }); err == nil && !bytes.Equal(ch.Encode(nil), data) {
 			t.Fatalf("%x is read as %v, which is written as %x", data, ch, ch.Encode(nil))
 		}
+	})
+}
+
+// TestNumbersThatLieCostNoMemory puts far too large numbers into every place of a configuration and of a change.
+func TestNumbersThatLieCostNoMemory(t *testing.T) {
+	for _, c := range someConfigurations {
+		hostile.Numbers(c.Encode(nil), func(b []byte) {
+			hostile.Within(t, 16*len(b), func() { _, _ = DecodeConfiguration(b) })
+		})
+	}
+	hostile.Numbers(Change{Set: someConfigurations[3].Members, Remove: []MemberID{5}}.Encode(nil), func(b []byte) {
+		hostile.Within(t, 16*len(b), func() { _, _ = DecodeChange(b) })
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/balsa-raft/balsa/cmd/balsa/internal/cli"
+	"github.com/balsa-raft/balsa/internal/hostile"
 )
 
 func TestParseCompare(t *testing.T) {
@@ -106,8 +107,10 @@ func FuzzReadScript(f *testing.F) {
 	f.Add("version(a) = 0\n\nput a \"b\\n\" --prev-kv\n\nget 'a b' c --limit=3\n")
 	f.Add("value(\"\\x00\") != 'x'\n\ndel a --prefix --from-key")
 	f.Fuzz(func(t *testing.T, text string) {
-		if _, err := readScript(strings.NewReader(text)); err != nil && !cli.IsUsage(err) {
-			t.Errorf("%q: %v", text, err)
-		}
+		hostile.Within(t, 1<<10+512*len(text), func() {
+			if _, err := readScript(strings.NewReader(text)); err != nil && !cli.IsUsage(err) {
+				t.Errorf("%q: %v", text, err)
+			}
+		})
 	})
 }

@@ -148,6 +148,42 @@ func TestEveryFlippedBitOfAnIdentityIsNoticed(t *testing.T) {
 	}
 }
 
+// FuzzIdentity reads arbitrary bytes as an identity: it is refused with an error that names the file, or says the same when it is written and read again.
+func FuzzIdentity(f *testing.F) {
+	dir := f.TempDir()
+	if err := testIdentity().write(dir); err != nil {
+		f.Fatal(err)
+	}
+	name := filepath.Join(dir, identityFile)
+	written, err := os.ReadFile(name)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(written)
+	f.Add([]byte(`{"format":1,"cluster_id":"c1","member_id":"a1","incarnation":"ff"}`))
+	f.Add([]byte(`{"format":2,"later":[[[]]]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if err := os.WriteFile(name, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		id, err := readIdentity(dir)
+		if err != nil {
+			if !strings.Contains(err.Error(), identityFile) {
+				t.Fatal(err)
+			}
+			return
+		}
+		again := *id
+		if err := again.write(dir); err != nil {
+			t.Fatal(err)
+		}
+		read, err := readIdentity(dir)
+		if err != nil || fmt.Sprint(*read) != fmt.Sprint(again) {
+			t.Fatalf("%+v came back as %+v, %v", again, read, err)
+		}
+	})
+}
+
 // TestAnIdentityOfAnEarlierVersionIsRead has no checksum.
 func TestAnIdentityOfAnEarlierVersionIsRead(t *testing.T) {
 	dir := t.TempDir()
