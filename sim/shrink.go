@@ -200,6 +200,7 @@ func (s *Shrinking) drawn() bool {
 		is     func(r *Regime) bool
 		change func(r *Regime)
 	}{
+		{"the workload", func(r *Regime) bool { return r.Workload == "registers" || s.Options.Application != nil }, func(r *Regime) { r.Workload = "registers" }},
 		{"membership changes", func(r *Regime) bool { return r.Changes == 0 }, func(r *Regime) { r.Changes = 0 }},
 		{"transfers", func(r *Regime) bool { return r.Transfers == 0 }, func(r *Regime) { r.Transfers = 0 }},
 		{"ballast", func(r *Regime) bool { return r.Ballast == 0 }, func(r *Regime) { r.Ballast = 0 }},

@@ -52,15 +52,16 @@ type Result struct {
 // Fault is what one fault did in a campaign.
 type Fault struct {
 	Name string
-	// Worlds is how many were to have the fault: 0 for what is counted but drawn by no name.
+	// Worlds is how many were to have the fault: 0 for what is counted but drawn by no name. Exposed is how long they were exposed to it, in virtual time.
 	Worlds, Injected, Effective uint64
+	Exposed                     time.Duration
 }
 
-// Enough is in how many worlds a fault has to have been for it to have to show.
-const Enough = 100
+// Enough is how long worlds have to have been exposed to a fault for it to have to show. The rarest has an effect every two minutes or so.
+const Enough = 20 * time.Minute
 
 // Idle tells whether the fault should have done something by now, and has not: then either it is broken, or nothing is there for it to break.
-func (f *Fault) Idle() bool { return f.Worlds >= Enough && (f.Injected == 0 || f.Effective == 0) }
+func (f *Fault) Idle() bool { return f.Exposed >= Enough && (f.Injected == 0 || f.Effective == 0) }
 
 // Failure is a world in which a property failed.
 type Failure struct {
@@ -147,7 +148,9 @@ func (c *campaign) add(r sim.Report) {
 	s.Committed += uint64(r.Committed)
 	s.Recovery = max(s.Recovery, r.Recovery)
 	for _, f := range r.Regime.Faults {
-		c.fault(f.Name).Worlds++
+		fault := c.fault(f.Name)
+		fault.Worlds++
+		fault.Exposed += min(r.Regime.Duration, r.Time)
 	}
 	for _, count := range r.Faults {
 		f := c.fault(count.Name)

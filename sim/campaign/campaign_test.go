@@ -81,10 +81,10 @@ func TestIdleFaultsAreSeen(t *testing.T) {
 		fault campaign.Fault
 		idle  bool
 	}{
-		{campaign.Fault{Worlds: campaign.Enough, Injected: 5, Effective: 1}, false},
-		{campaign.Fault{Worlds: campaign.Enough, Injected: 5}, true},
-		{campaign.Fault{Worlds: campaign.Enough}, true},
-		{campaign.Fault{Worlds: campaign.Enough - 1}, false},
+		{campaign.Fault{Exposed: campaign.Enough, Injected: 5, Effective: 1}, false},
+		{campaign.Fault{Exposed: campaign.Enough, Injected: 5}, true},
+		{campaign.Fault{Exposed: campaign.Enough}, true},
+		{campaign.Fault{Exposed: campaign.Enough - 1}, false},
 	} {
 		if c.fault.Idle() != c.idle {
 			t.Errorf("%+v: idle %v, want %v", c.fault, c.fault.Idle(), c.idle)

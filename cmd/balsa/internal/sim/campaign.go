@@ -71,11 +71,11 @@ func (f *campaignFlags) run(ctx context.Context, world sim.Options, out, errs io
 	case failed:
 		return fmt.Errorf("%d of %d worlds failed", len(r.Failures), r.Worlds)
 	case len(idle) > 0:
-		return fmt.Errorf("no property failed, but these faults did nothing in %d worlds or more each, so that the campaign proves less than it seems: %q", campaign.Enough, idle)
+		return fmt.Errorf("no property failed, but these faults did nothing in %v of virtual time or more each, so that the campaign proves less than it seems: %q", campaign.Enough, idle)
 	case r.Worlds == 0:
 		fmt.Fprintln(out, "No world came to its end.")
 	default:
-		fmt.Fprintf(out, "No property failed.\n")
+		fmt.Fprintf(out, "No property failed.%s\n", map[bool]string{true: " The campaign was interrupted."}[r.Interrupted])
 	}
 	return nil
 }

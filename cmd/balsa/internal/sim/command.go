@@ -33,8 +33,8 @@ that fails alike, told in words, and written to a replay file, from which ` + "`
 has it again, event by event.
 
 A campaign ends after --seeds worlds or after --for, whichever comes first, or when you press
-ctrl-C. It prints what every fault did; a fault that was drawn in 100 worlds or more and never
-did anything fails the campaign: then the simulator is broken.
+ctrl-C. It prints what every fault did; a fault that worlds were exposed to for 20 minutes of
+virtual time without any effect fails the campaign: then the simulator is broken.
 
 Profiles (--profile):
 `
