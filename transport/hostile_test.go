@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/balsa-raft/balsa/engine"
+	"github.com/balsa-raft/balsa/internal/hostile"
 	"github.com/balsa-raft/balsa/raft"
 	"github.com/balsa-raft/balsa/transport/wire"
 )
@@ -316,10 +317,14 @@ func FuzzStream(f *testing.F) {
 		}
 		transport := &Transport{opt: options, start: time.Now()}
 		for _, stream := range [][]byte{b, withSums(b)} {
-			c := newIncoming(transport, newPeer(transport, "a"), byteConn{Reader: bytes.NewReader(stream)})
-			if err := c.run(); err == nil {
-				t.Fatal("the stream never ended")
-			}
+			// Two buffers for what is read ahead and the batch that is delivered, and twice the frame limit.
+			var c *incoming
+			hostile.Within(t, 2*readBuffer+2*wire.MinMaxFrameBytes+64*len(stream), func() {
+				c = newIncoming(transport, newPeer(transport, "a"), byteConn{Reader: bytes.NewReader(stream)})
+				if err := c.run(); err == nil {
+					t.Fatal("the stream never ended")
+				}
+			})
 			if cap(c.meta) > max(wire.MinMaxFrameBytes, 1<<10) {
 				t.Fatalf("the meta part has room for %d bytes", cap(c.meta))
 			}

@@ -10,7 +10,7 @@ import (
 // Slack is what a decoder may take whatever comes: its errors, and what other goroutines take meanwhile.
 const Slack = 64 << 10
 
-// Within fails the test if f allocates more than limit bytes and Slack.
+// Within fails the test if f allocates more than limit bytes and Slack. It may call f several times.
 func Within(t testing.TB, limit int, f func()) {
 	t.Helper()
 	taken := allocated(f)
