@@ -14,7 +14,7 @@ MODULES = $(patsubst %/go.mod,%,$(wildcard */go.mod))
 .PHONY: help demo build sim site test race fuzz crashpoints mutants compat bench figures lint wasm modules
 
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: build ## build, start three members on this machine and watch them
 	@exec bin/balsa demo

@@ -71,7 +71,7 @@ func (v *view) title(s *state, width int) string {
 	return title + v.style.dim(where)
 }
 
-// table has a row for each member. On a narrow screen the columns move together, and the last one is left out.
+// table has a row for each member. On a narrow screen the columns move together, and the last ones are left out.
 func (v *view) table(s *state, now time.Time, width int) []string {
 	rows := [][]string{{"MEMBER", "PID", "ROLE", "TERM", "COMMIT", "APPLIED", "LAG", "WRITES/S", "CLIENTS AT"}}
 	committed := s.committed()
@@ -82,7 +82,7 @@ func (v *view) table(s *state, now time.Time, width int) []string {
 	if utf8.RuneCountInString(lines[len(lines)-1]) > width {
 		lines = align(rows, "  ")
 	}
-	if utf8.RuneCountInString(lines[len(lines)-1]) > width {
+	for len(rows[0]) > roleColumn+1 && utf8.RuneCountInString(lines[len(lines)-1]) > width {
 		for r := range rows {
 			rows[r] = rows[r][:len(rows[r])-1]
 		}

@@ -45,6 +45,21 @@ func TestNothingIsFoldedOnAnUsualScreen(t *testing.T) {
 	}
 }
 
+func TestTheTableIsNeverFolded(t *testing.T) {
+	s := newStory(3)
+	for i := range 3 {
+		s.state.started(i, 12345+i, s.now)
+		s.says(i, 1, 12, 12345)
+	}
+	for width := 30; width < 120; width++ {
+		for _, line := range s.view.table(s.state, s.now, width) {
+			if visible(line) > width {
+				t.Fatalf("a row for %d columns has %d: %q", width, visible(line), line)
+			}
+		}
+	}
+}
+
 func TestCommandsSurviveFolding(t *testing.T) {
 	s := newStory(3)
 	s.view.style = true
