@@ -26,6 +26,8 @@ type Engine struct {
 
 	tape *tape // what the next answer will tell
 	told told
+	// tell, if set, gets every line of the world's story.
+	tell func(line string)
 }
 
 // told is what the page knows already.
@@ -126,18 +128,15 @@ func (e *Engine) load(run Run, until *Point, since uint64) error {
 	if len(run.Inputs) > maxInputs {
 		return fmt.Errorf("the run has %d inputs, at most %d are understood", len(run.Inputs), maxInputs)
 	}
-	next := Engine{hello: e.hello, run: run, future: run.Inputs, tape: &tape{mute: since}}
+	next := Engine{hello: e.hello, run: run, future: run.Inputs, tell: e.tell, tape: &tape{mute: since}}
 	next.run.Inputs = nil
 	var err error
 	if len(run.Campaign) > 0 {
 		err = next.loadCampaign()
-		if until == nil {
-			until = run.Moment
-		}
 	} else {
 		var setup sim.Setup
 		if setup, err = run.Setup.steered(); err == nil {
-			next.world, err = sim.NewSteered(run.Seed, setup, sim.Options{Codec: codec{}, Watch: next.tape.happened})
+			next.world, err = sim.NewSteered(run.Seed, setup, sim.Options{Codec: codec{}, Watch: next.tape.happened, Tell: e.tell})
 		}
 	}
 	if err != nil {
@@ -146,6 +145,9 @@ func (e *Engine) load(run Run, until *Point, since uint64) error {
 	*e = next
 	defer func() { e.tape.mute = 0 }() // What comes after the replay is told, known or not: it may be of another branch.
 	e.world.AdvanceTo(0)
+	if until == nil && run.Moment != nil {
+		until = run.Moment
+	}
 	if until == nil && len(e.future) > 0 {
 		last := e.future[len(e.future)-1].At
 		return e.goTo(last)
@@ -165,7 +167,7 @@ func (e *Engine) loadCampaign() error {
 	if err := options.Check(); err != nil {
 		return err
 	}
-	options.Codec, options.Watch = codec{}, e.tape.happened
+	options.Codec, options.Watch, options.Tell = codec{}, e.tape.happened, e.tell
 	e.world = sim.NewWorld(e.run.Seed, options)
 	e.future = nil
 	return nil

@@ -220,3 +220,18 @@ func TestEventsThatThePageHasAreNotToldAgain(t *testing.T) {
 		t.Errorf("one step on: %d events, at %d", len(a.Events), a.State.T)
 	}
 }
+
+// TestFoundersThatKnowEachOtherWriteNoConfiguration: the first command is entry 2, behind the no-op.
+func TestFoundersThatKnowEachOtherWriteNoConfiguration(t *testing.T) {
+	e := NewEngine(Hello{})
+	play(t, e, Script{"write", []Request{
+		{Do: DoLoad, Run: &Run{Version: Version, Seed: 2, Setup: Setup{Members: 3, Known: true}}}, {Do: DoAdvance, To: 900_000_000},
+		{Do: DoInput, Input: &Input{Do: InputClient, Op: &Op{Client: 1, Kind: OpSet, Key: "x", Value: "5"}}}, {Do: DoAdvance, To: 2_000_000_000},
+	}})
+	a := e.Answer(Request{Do: DoState, Full: true})
+	for _, m := range a.State.Members {
+		if len(m.Log) != 2 || m.Log[0].Kind != "noop" || m.Log[1].Text != "set x 5" || m.Configuration.Index != 0 {
+			t.Errorf("%+v", m)
+		}
+	}
+}

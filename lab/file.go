@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/balsa-raft/balsa/sim"
 )
@@ -46,5 +47,20 @@ func readReplay(text []byte) (*Run, error) {
 	}
 	return &Run{
 		Version: Version, Seed: replay.Seed, Campaign: options, Moment: &Point{T: int64(replay.At), N: replay.Events},
+		Trace: strings.Repeat("0", 16-min(len(replay.Trace), 16)) + replay.Trace,
 	}, nil
+}
+
+// Replay replays a run until a point, or if that is nil to its moment or its last input, and returns where it is then; tell, if not nil, gets every line of its story. An error also says where the run goes
+// another way than when it was written down.
+func Replay(run *Run, until *Point, tell func(line string)) (*State, error) {
+	e := &Engine{tell: tell}
+	if err := e.load(*run, until, 0); err != nil {
+		return nil, err
+	}
+	s := e.state()
+	if run.Trace != "" && run.Moment != nil && until == nil && s.Hash != run.Trace {
+		return s, fmt.Errorf("the run goes another way than when it was written down: its trace is %s and was %s", s.Hash, run.Trace)
+	}
+	return s, nil
 }

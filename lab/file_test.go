@@ -32,6 +32,13 @@ func TestAFailureOpensAtItsMoment(t *testing.T) {
 	if a.Error != "" || a.State.N != report.Events || a.State.T != int64(report.Time) || a.State.Hash != hash(report.Hash) {
 		t.Fatalf("%s: at %d after %d happenings, trace %s; it was at %d after %d, trace %016x", a.Error, a.State.T, a.State.N, a.State.Hash, report.Time, report.Events, report.Hash)
 	}
+	if s, err := Replay(run, nil, nil); err != nil || s.Hash != run.Trace {
+		t.Errorf("replayed without a page it is %+v, %v", s, err)
+	}
+	run.Trace = "0123456789abcdef"
+	if _, err := Replay(run, nil, nil); err == nil {
+		t.Error("another trace is taken for the same")
+	}
 	if len(a.Events) == 0 || len(a.State.Members) < 3 {
 		t.Error("it tells nothing")
 	}

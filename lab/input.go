@@ -137,7 +137,7 @@ func (s *Setup) steered() (sim.Setup, error) {
 		Raft: raft.Tuning{
 			HeartbeatInterval: 50 * time.Millisecond, ElectionTimeoutMin: 150 * time.Millisecond, ElectionTimeoutMax: 300 * time.Millisecond, ClockDriftBound: 10,
 		},
-		CompactEntries: s.CompactEntries, KeepEntries: s.KeepEntries, NoSessions: s.NoSessions,
+		CompactEntries: s.CompactEntries, KeepEntries: s.KeepEntries, NoSessions: s.NoSessions, Known: s.Known,
 	}
 	if setup.Members == 0 {
 		setup.Members = 5

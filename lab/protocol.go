@@ -54,6 +54,8 @@ type Run struct {
 	// are no inputs to give. Moment is when it went wrong.
 	Campaign json.RawMessage `json:"campaign,omitempty"`
 	Moment   *Point          `json:"moment,omitempty"`
+	// Trace is what the trace's hash was at that moment, or at the end of an exported run. Where it is another one now, the code has changed.
+	Trace string `json:"trace,omitempty"`
 }
 
 // Setup is what a run begins with. Zero values are the defaults; times are in nanoseconds.
@@ -66,6 +68,9 @@ type Setup struct {
 	KeepEntries    uint64 `json:"keepEntries,omitempty"`
 	// NoSessions lets the machine apply a request again that a client has tried twice (thesis §6.3 is what prevents it).
 	NoSessions bool `json:"noSessions,omitempty"`
+	// Known has the first configuration name the founders' disks, so that the log has no configuration before somebody changes it. Else the first leader
+	// learns which disks they have, and writes that down, as in production.
+	Known bool `json:"known,omitempty"`
 }
 
 // Settings are what may also be changed while the run goes on. In an input, nil leaves a setting as it is; in a setup it is the default.

@@ -43,7 +43,7 @@ func Scripts() []Script {
 			input(Input{Do: InputTransfer, Member: 4}), wait(6500),
 		}},
 		{"network", []Request{
-			load(4, Setup{Members: 5}), wait(185), message, input(Input{Do: InputDuplicate, Message: 2}), input(Input{Do: InputDelay, Message: 2, By: 30 * ms}),
+			load(4, Setup{Members: 5, Known: true}), wait(185), message, input(Input{Do: InputDuplicate, Message: 2}), input(Input{Do: InputDelay, Message: 2, By: 30 * ms}),
 			input(Input{Do: InputDrop, Message: 4}), input(Input{Do: InputDeliver, Message: 5}), wait(800),
 			input(Input{Do: InputPartition, Groups: [][]uint64{{1, 2}, {3, 4, 5}}}), wait(1000), write(1, "x", "3"), wait(2500), write(2, "x", "8"), wait(3000),
 			input(Input{Do: InputHeal}), wait(4000), input(Input{Do: InputCut, From: 1, To: 2}), wait(4500), input(Input{Do: InputMend, From: 1, To: 2}), wait(5000),

@@ -76,7 +76,11 @@ func (g *group) happened(d *deed) { g.answers.happened(d) }
 func (g *group) bootstrap() raft.Configuration {
 	var c raft.Configuration
 	for i := range g.world.regime.Members {
-		c.Members = append(c.Members, raft.Member{ID: raft.MemberID(i + 1), Address: g.world.hosts[i].address})
+		m := raft.Member{ID: raft.MemberID(i + 1), Address: g.world.hosts[i].address}
+		if s := g.world.steering; s != nil && s.setup.Known {
+			m.Incarnation = g.world.hosts[i].incarnation()
+		}
+		c.Members = append(c.Members, m)
 	}
 	return c
 }

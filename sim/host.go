@@ -89,6 +89,9 @@ func (h *host) note(kind noteKind, format string, args ...any) {
 	h.world.story.add(&note{at: h.world.now, kind: kind, host: h.id, text: fmt.Sprintf(format, args...)})
 }
 
+// incarnation names the host's disk.
+func (h *host) incarnation() uint64 { return h.world.seed<<20 | h.wiped<<8 | uint64(h.id) }
+
 // boot starts the process on what the disk has. A crash may interrupt it like anything else.
 func (h *host) boot() {
 	w := h.world
@@ -101,7 +104,7 @@ func (h *host) boot() {
 	defer func() { h.starting = false }()
 	h.guard(func() {
 		log, err := wal.Open(wal.Options{
-			FS: h.disk, Dir: logDir, SegmentBytes: h.program.segment, Incarnation: w.seed<<20 | h.wiped<<8 | uint64(h.id),
+			FS: h.disk, Dir: logDir, SegmentBytes: h.program.segment, Incarnation: h.incarnation(),
 		})
 		if err != nil {
 			h.refused("open the log", err)

@@ -21,6 +21,8 @@ type Setup struct {
 	CompactEntries, KeepEntries uint64
 	// NoSessions lets the machine apply a request again that comes twice.
 	NoSessions bool
+	// Known has the first configuration name the founders' disks. Else the first leader learns them, and writes another configuration.
+	Known bool
 	// Loss is how many of a thousand messages are lost.
 	Loss int
 }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/balsa-raft/balsa/cmd/balsa/internal/cli"
+	"github.com/balsa-raft/balsa/lab"
 	"github.com/balsa-raft/balsa/sim"
 )
 
@@ -60,7 +62,9 @@ func replayCommand() *cobra.Command {
 		Use: "replay FILE", Short: "Have a failure again, from the file that a campaign wrote",
 		Long: `Run the world of a replay file again, and see that it fails as it did: the same property, the same
 events, the same trace. It fails again with exit code 0: that is what a replay is for. Where it does
-not, because the code has changed, it says how it went instead, with exit code 1.`,
+not, because the code has changed, it says how it went instead, with exit code 1.
+
+A run that was exported from the page of "balsa lab" is replayed, too.`,
 		Example: `  balsa sim replay election-safety-17.json
   balsa sim replay election-safety-17.json --story | less
   balsa sim replay election-safety-17.json --story --until 800ms`,
@@ -83,7 +87,14 @@ func (t *telling) replay(ctx context.Context, name string, out io.Writer) error 
 		return err
 	}
 	defer file.Close()
-	r, err := sim.ReadReplay(file)
+	text, err := io.ReadAll(io.LimitReader(file, 16<<20))
+	if err != nil {
+		return err
+	}
+	if run, err := lab.ReadRun(text); err == nil && run.Campaign == nil {
+		return t.replayLab(run, out)
+	}
+	r, err := sim.ReadReplay(bytes.NewReader(text))
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -109,4 +120,39 @@ func (t *telling) replay(ctx context.Context, name string, out io.Writer) error 
 	}
 	fmt.Fprintf(out, "\nThe same failure, by the same %s events (trace %s).\n", thousands(report.Events), r.Trace)
 	return nil
+}
+
+// replayLab replays a run that was exported from the lab's page, up to its last input, or to the moment at which it was exported.
+func (t *telling) replayLab(run *lab.Run, out io.Writer) error {
+	buffered := bufio.NewWriterSize(out, 1<<16)
+	defer buffered.Flush()
+	if t.hash {
+		return cli.Usagef("--hash is for the files of campaigns, and this is a run of the lab")
+	}
+	var until *lab.Point
+	if t.until > 0 {
+		until = &lab.Point{T: int64(t.until)}
+	}
+	var tell func(string)
+	if t.story {
+		tell = func(line string) { buffered.WriteString(line + "\n") }
+	}
+	s, err := lab.Replay(run, until, tell)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(buffered, "A run of the lab: seed %d, %s. At %v, after %s events, its trace is %s.\n", run.Seed, plural(len(run.Inputs), "input"), time.Duration(s.T), thousands(s.N), s.Hash)
+	for _, p := range s.Safety {
+		if p.Violated {
+			fmt.Fprintf(buffered, "VIOLATED: %s, at %v: %s\n", p.Name, time.Duration(p.At), p.Text)
+		}
+	}
+	return nil
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
 }

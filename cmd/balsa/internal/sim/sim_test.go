@@ -88,3 +88,25 @@ func TestWrap(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestARunOfTheLabIsReplayed from the file that the page exports, as far as asked.
+func TestARunOfTheLabIsReplayed(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "run.json")
+	run := `{"v":1,"seed":3,"setup":{"members":3},"inputs":[{"at":{"t":500000000},"do":"crash","member":2},{"at":{"t":900000000},"do":"restart","member":2}]}`
+	if err := os.WriteFile(name, []byte(run), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var whole, part strings.Builder
+	if err := (&telling{story: true}).replay(t.Context(), name, &whole); err != nil {
+		t.Fatal(err)
+	}
+	if s := whole.String(); !strings.Contains(s, "CRASH by hand") || !strings.Contains(s, "seed 3, 2 inputs. At 900ms") {
+		t.Error(s)
+	}
+	if err := (&telling{until: 300 * time.Millisecond}).replay(t.Context(), name, &part); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(part.String(), "At 300ms") {
+		t.Error(part.String())
+	}
+}
