@@ -3,6 +3,7 @@ package kv
 import (
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"strings"
@@ -14,9 +15,10 @@ import (
 //
 //	STORE       balsa kv 1
 //	            db-000001
+//	            crc32c 5e0c6f50
 //	db-000001/  a Pebble database
 //
-// A restore builds the next database beside the one in use, and then replaces the file in one step.
+// The last line is the sum of those before it; files of earlier versions have none. A restore builds the next database beside the one in use, and then replaces the file in one step.
 const (
 	pointerName     = "STORE"
 	pointerTempName = "STORE.tmp"
@@ -25,8 +27,8 @@ const (
 	databasePattern = "db-%06d"
 )
 
-// openDirectory returns the name of the database in use, having removed what an interrupted restore has left. A new directory has none: the one to make
-// is named, and named in the file by the caller once it exists.
+// openDirectory returns the name of the database in use. A new directory has none: the one to make is named, and named in the file by the caller once it
+// exists. What an interrupted restore has left is for the caller to remove, once the database in use is open: before that the file may be wrong.
 func openDirectory(files vfs.FS, dir string) (name string, exists bool, err error) {
 	if err := files.MkdirAll(dir, 0o755); err != nil {
 		return "", false, storageError("create "+dir, err)
@@ -38,7 +40,7 @@ func openDirectory(files vfs.FS, dir string) (name string, exists bool, err erro
 	if err != nil {
 		return "", false, err
 	}
-	return name, true, removeOthers(files, dir, name)
+	return name, true, nil
 }
 
 // readPointer returns the name of the database in use.
@@ -56,11 +58,21 @@ func readPointer(files vfs.FS, dir string) (string, error) {
 	if format != formatLine {
 		return "", fmt.Errorf("kv: %s is of the format %q, but this program knows %q only: use the version of Balsa that wrote it, or a newer one", path, format, formatLine)
 	}
-	name, ok := strings.CutSuffix(rest, "\n")
+	name, sum, ok := strings.Cut(rest, "\n")
 	if _, err := databaseNumber(name); err != nil || !ok {
 		return "", fmt.Errorf("%w: %s does not name a database: %q", ErrCorrupt, path, rest)
 	}
+	if sum != "" && sum != sumLine(name) {
+		return "", fmt.Errorf("%w: %s names the database %s, but that does not match its checksum: restore this member from the others or from a backup", ErrCorrupt, path, name)
+	}
 	return name, nil
+}
+
+// pointer is the content of the file up to its sum, and sumLine the line that ends it: a digit that a bad disk changed would name another database.
+func pointer(name string) string { return formatLine + "\n" + name + "\n" }
+
+func sumLine(name string) string {
+	return fmt.Sprintf("crc32c %08x\n", crc32.Checksum([]byte(pointer(name)), castagnoli))
 }
 
 // writePointer makes name the database in use, durably.
@@ -70,7 +82,7 @@ func writePointer(files vfs.FS, dir, name string) error {
 	if err != nil {
 		return storageError("create "+temp, err)
 	}
-	_, err = f.Write([]byte(formatLine + "\n" + name + "\n"))
+	_, err = f.Write([]byte(pointer(name) + sumLine(name)))
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return storageError("write "+temp, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -100,5 +101,52 @@ func TestAListOfFilesThatWasCutShortIsNotTakenForDamaged(t *testing.T) {
 	overwrite(t, fs, name, long)
 	if err := checkManifest(fs.PathDir(name), o); err != nil {
 		t.Errorf("with its last sectors lost: %v", err)
+	}
+}
+
+// TestEveryFlippedBitInThePointerIsNoticed flips each bit of the file that names the database in use, with and without its checksum: the store is refused, and
+// its database stays where it is, or is the one it was. It was once removed as one that is not in use.
+func TestEveryFlippedBitInThePointerIsNoticed(t *testing.T) {
+	fs, _, _ := stoppedStore(t)
+	name, err := readPointer(fs, "store")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, content := range []string{pointer(name) + sumLine(name), pointer(name)} {
+		refused := 0
+		for i := range content {
+			for bit := range 8 {
+				flipped := []byte(content)
+				flipped[i] ^= 1 << bit
+				overwrite(t, fs, "store/"+pointerName, flipped)
+				s, err := Open("store", Options{FS: fs})
+				if err != nil {
+					if refused++; !strings.Contains(err.Error(), "store/") {
+						t.Errorf("byte %d, bit %d: %v", i, bit, err)
+					}
+					continue
+				}
+				if got := s.Revision(); got != 3 {
+					t.Errorf("byte %d, bit %d: revision %d", i, bit, got)
+				}
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if refused != 8*len(content) {
+			t.Errorf("%d of %d flips were refused", refused, 8*len(content))
+		}
+		overwrite(t, fs, "store/"+pointerName, []byte(content))
+		s, err := Open("store", Options{FS: fs})
+		if err != nil {
+			t.Fatalf("undamaged again: %v", err)
+		}
+		if got := s.Revision(); got != 3 {
+			t.Errorf("undamaged again: revision %d", got)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

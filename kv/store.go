@@ -83,10 +83,13 @@ func Open(dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !exists {
-		if err := writePointer(o.FS, dir, name); err != nil {
-			return nil, errors.Join(err, g.db.Close())
-		}
+	if exists {
+		err = removeOthers(o.FS, dir, name)
+	} else {
+		err = writePointer(o.FS, dir, name)
+	}
+	if err != nil {
+		return nil, errors.Join(err, g.db.Close())
 	}
 	s.current.Store(g)
 	if s.newest, err = databaseNumber(name); err != nil {
