@@ -5,13 +5,14 @@ STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 60s
 SIMTIME     ?= 1h
 COMPAT_CHECKS ?= 10000
+BENCH       ?= run
 
 # The core has to run in a browser too.
 WASM_PACKAGES = ./raft/... ./wal/... ./engine/... ./sim ./lab
 # Directories with a go.mod of their own: what they need never enters ours.
 MODULES = $(patsubst %/go.mod,%,$(wildcard */go.mod))
 
-.PHONY: help demo build sim site test race fuzz crashpoints mutants compat bench figures lint wasm modules
+.PHONY: help demo build sim site test race fuzz crashpoints mutants compat bench microbench figures lint wasm modules
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,7 +54,10 @@ mutants: ## hunt every deliberate bug with the simulator, and write the table in
 compat: ## ask Balsa and a real etcd the same, COMPAT_CHECKS (10000) times over
 	cd compat && $(GO) test -count=1 -timeout 4h -run TestBalsaAnswersAsEtcdDoes . -rapid.checks=$(COMPAT_CHECKS)
 
-bench: ## run the benchmarks
+bench: ## measure Balsa beside other libraries and the machine's limits, into docs/benchmarks (BENCH="run -h" tells of more)
+	cd bench && $(GO) run . $(BENCH)
+
+microbench: ## run the benchmarks of each room
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 figures: build ## measure writes and failover on this machine, and put them into the first pages

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestMain lets the test's program be what bench starts itself as.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == "measure" {
+		if err := command(context.Background(), os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// What is measured for a moment is no figure, but the whole way to the report has to work, and nothing may get lost on it.
+func TestARunMakesAReport(t *testing.T) {
+	out := t.TempDir()
+	err := command(t.Context(), []string{
+		"run", "-levels", "limit,library", "-systems", "balsa,hashicorp-wal,limit", "-rounds", "2", "-warmup", "10ms", "-measure", "100ms",
+		"-proposers", "1,20", "-sizes", "16", "-groups", "2", "-dir", t.TempDir(), "-out", out,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join(out, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\n### 20 proposers, 16 bytes, 2 groups\n", "| balsa |", "| hashicorp-wal |", "| limit |", "zero-filled file", "loopback TCP", "github.com/hashicorp/raft |"} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("the page lacks %q:\n%s", want, page)
+		}
+	}
+	rows := readRuns(t, filepath.Join(out, "runs.csv"))
+	if want := 1 + 2*(4+2*3); len(rows) != want {
+		t.Errorf("%d rows, want %d", len(rows), want)
+	}
+	plots, err := filepath.Glob(filepath.Join(out, "*.svg"))
+	if err != nil || len(plots) != 2 {
+		t.Errorf("plots: %v, %v", plots, err)
+	}
+	for _, plot := range plots {
+		checkXML(t, plot)
+	}
+}
+
+func readRuns(t *testing.T, path string) [][]string {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	rows, err := csv.NewReader(file).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+func checkXML(t *testing.T, path string) {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for d := xml.NewDecoder(file); ; {
+		if _, err := d.Token(); errors.Is(err, io.EOF) {
+			return
+		} else if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+	}
+}
+
+func TestAFailureIsReportedAndNotAveraged(t *testing.T) {
+	cell := Spec{Level: levelLibrary, System: "balsa", Load: "propose", Workers: 1, Size: 16, Groups: 1}
+	results := []Result{{Spec: cell, Round: 1, PerSecond: 100, Syncs: 3}, {Spec: cell, Round: 2, PerSecond: 9000, Failure: "replica 2 lost command 7"}}
+	r := &run{plan: plan{rounds: 2}, results: results}
+	out := t.TempDir()
+	if err := r.report(out, nil); err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join(out, "README.md"))
+	if err != nil || !strings.Contains(string(page), "| balsa | failed in 1 of 2 rounds: replica 2 lost command 7 |") || strings.Contains(string(page), "9,000") {
+		t.Errorf("%v\n%s", err, page)
+	}
+	if err := r.failures(); err == nil || err.Error() != "1 of 2 measurements failed" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSpreadIsMedianLeastAndGreatest(t *testing.T) {
+	for _, test := range []struct {
+		values []float64
+		want   spread
+	}{{nil, spread{}}, {[]float64{3}, spread{3, 3, 3}}, {[]float64{5, 1, 3}, spread{3, 1, 5}}, {[]float64{4, 1, 2, 9}, spread{3, 1, 9}}} {
+		if got := spreadOf(test.values); got != test.want {
+			t.Errorf("%v: %v, want %v", test.values, got, test.want)
+		}
+	}
+}
+
+func TestBadFlagsAreRefused(t *testing.T) {
+	for _, args := range [][]string{{}, {"walk"}, {"run", "-rounds", "0"}, {"run", "more"}, {"run", "-levels", "none"}} {
+		if err := command(t.Context(), args); err == nil {
+			t.Errorf("%q went through", args)
+		}
+	}
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/balsa-raft/balsa/bench/ledger"
+	"github.com/balsa-raft/balsa/bench/load"
+	"github.com/balsa-raft/balsa/bench/replica"
+)
+
+// catchUp is how long replicas may take to apply everything after the load.
+const catchUp = time.Minute
+
+// measureLibrary runs three replicas in this process and lets proposers propose, each in one group.
+func measureLibrary(s Spec, dir string) (Result, error) {
+	system, err := replica.Find(s.System)
+	if err != nil {
+		return Result{}, err
+	}
+	book := ledger.New(replica.Replicas, s.Workers)
+	cluster, err := system.Start(replica.Options{Dir: dir, Groups: s.Groups, Applied: book.Applied})
+	if err != nil {
+		return Result{}, err
+	}
+	type proposer struct {
+		command []byte
+		number  uint64
+		_       [64]byte
+	}
+	proposers := make([]proposer, s.Workers)
+	for i := range proposers {
+		proposers[i].command = ledger.NewCommand(max(s.Size, ledger.MinCommand), uint32(i%s.Groups), uint32(i))
+	}
+	used := newUsage(os.Getpid())
+	defer used.close()
+	l := s.load()
+	l.Begin, l.End = used.begin, used.end
+	out := load.Run(l, func(worker int) error {
+		p := &proposers[worker]
+		p.number++
+		ledger.SetNumber(p.command, p.number)
+		err := cluster.Propose(context.Background(), worker%s.Groups, p.command)
+		if err == nil {
+			book.Acknowledged(worker, p.number)
+		}
+		return err
+	})
+	result := Result{Spec: s}
+	result.fill(out)
+	used.fill(&result)
+	if err := errors.Join(awaitComplete(book), cluster.Close()); err != nil {
+		return result, err
+	}
+	return result, book.Check()
+}
+
+// awaitComplete waits until every replica has applied as much as was acknowledged.
+func awaitComplete(book *ledger.Ledger) error {
+	for deadline := time.Now().Add(catchUp); !book.Complete(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("a replica has not applied everything %v after the load; %w", catchUp, book.Check())
+		}
+	}
+	return nil
+}

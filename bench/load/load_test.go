@@ -1,0 +1,55 @@
+package load
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestAClosedLoopKeepsAllWorkersBusy(t *testing.T) {
+	var now, most atomic.Int64
+	release := make(chan struct{})
+	var begun, ended bool
+	out := Run(Load{Workers: 8, Measure: 50 * time.Millisecond, Begin: func() { begun = true }, End: func() { ended = true; close(release) }}, func(int) error {
+		if n := now.Add(1); n > most.Load() {
+			most.Store(n)
+		}
+		<-release
+		now.Add(-1)
+		return nil
+	})
+	if most.Load() != 8 || out.Done != 0 || !begun || !ended {
+		t.Errorf("%d at once, %d done, begun %v, ended %v", most.Load(), out.Done, begun, ended)
+	}
+}
+
+// A system that stalls for a while delays everything that was due meanwhile, not just the one request that it was asked.
+func TestAnOpenLoopCountsFromWhenARequestWasDue(t *testing.T) {
+	var asked atomic.Int64
+	stall := 100 * time.Millisecond
+	out := Run(Load{Workers: 1, Rate: 1000, Measure: 2 * stall}, func(int) error {
+		if asked.Add(1) == 20 {
+			<-time.After(stall)
+		}
+		return nil
+	})
+	if late := out.Latency.ValueAtQuantile(75); late < (stall / 10).Microseconds() {
+		t.Errorf("a quarter of the requests took at least %d µs, though half of them were due during a stall of %v", late, stall)
+	}
+}
+
+func TestFailuresAreNotAnswers(t *testing.T) {
+	odd := errors.New("odd")
+	var n atomic.Int64
+	out := Run(Load{Workers: 1, Measure: 20 * time.Millisecond}, func(int) error {
+		<-time.After(time.Millisecond)
+		if n.Add(1)%2 == 0 {
+			return odd
+		}
+		return nil
+	})
+	if out.Done == 0 || out.Failed == 0 || out.Error != odd || out.Latency.TotalCount() != int64(out.Done) {
+		t.Errorf("done %d, failed %d (%v), %d latencies", out.Done, out.Failed, out.Error, out.Latency.TotalCount())
+	}
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/balsa-raft/balsa/bench/replica"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := command(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+const usageText = "usage: bench run [flags] | bench list; bench run -h tells of the flags"
+
+func command(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		return fmt.Errorf("%s", usageText)
+	}
+	switch args[0] {
+	case "run":
+		return runCommand(ctx, args[1:])
+	case "list":
+		return listCommand()
+	case "measure": // what this program starts itself as
+		if len(args) == 2 {
+			return measureHere(args[1])
+		}
+	}
+	return fmt.Errorf("%s", usageText)
+}
+
+// runCommand measures everything that the flags ask for, and writes the report.
+func runCommand(ctx context.Context, args []string) error {
+	p := plan{proposers: []int{1, 64, 1024, 10000}, sizes: []int{16, 1024}, groups: []int{1, 48}}
+	var dir, out string
+	flags := flag.NewFlagSet("bench run", flag.ExitOnError)
+	flags.Var((*names)(&p.levels), "levels", "`levels` to measure: limit, library (default all)")
+	flags.Var((*names)(&p.systems), "systems", "`systems` to measure (default all; see bench list)")
+	flags.Var((*numbers)(&p.proposers), "proposers", "how `many` propose to a library at the same time")
+	flags.Var((*numbers)(&p.sizes), "sizes", "`bytes` of a library's command")
+	flags.Var((*numbers)(&p.groups), "groups", "how `many` groups a library has")
+	flags.Float64Var(&p.rate, "rate", 0, "requests a second in an open loop (default a closed loop)")
+	flags.IntVar(&p.rounds, "rounds", 5, "how often each measurement is made")
+	flags.DurationVar(&p.warmup, "warmup", time.Second, "how long a load runs before it counts")
+	flags.DurationVar(&p.measure, "measure", 5*time.Second, "how long it counts")
+	flags.StringVar(&dir, "dir", filepath.Join(os.TempDir(), fmt.Sprintf("balsa-bench-%d", os.Getpid())), "`directory` on the disk to be measured; it is removed at the end")
+	flags.StringVar(&out, "out", filepath.Join("..", "docs", "benchmarks"), "`directory` for the report")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("what is %q? bench run takes flags only", flags.Arg(0))
+	}
+	if p.rounds < 1 || p.measure <= 0 {
+		return fmt.Errorf("nothing can be measured in %d rounds of %v", p.rounds, p.measure)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	r := &run{plan: p, dir: dir, began: time.Now(), progress: os.Stderr}
+	err := r.measure(ctx)
+	if len(r.results) == 0 {
+		return err
+	}
+	if err := r.report(out, args); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "the report is in %s\n", out)
+	if err != nil {
+		return err
+	}
+	return r.failures()
+}
+
+func listCommand() error {
+	for _, s := range replica.Systems {
+		fmt.Println(s.Name)
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// report writes the tables, all single measurements, and the plots.
+func (r *run) report(dir string, args []string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	summaries := summarize(r.results)
+	var text strings.Builder
+	fmt.Fprintf(&text, "# Measurements\n\n")
+	fmt.Fprintf(&text, "Made by `make bench` on %s in %s. One machine, one run: measure on yours.\n\n", r.began.UTC().Format("2006-01-02"), time.Since(r.began).Round(time.Minute))
+	writeTable(&text, []string{"what", "is"}, describe(args))
+	fmt.Fprintf(&text, "Figures are medians over %d rounds, with the least and the greatest. All systems are measured in each round, one after the other, each in a process and a directory of its own. ", r.plan.rounds)
+	fmt.Fprintf(&text, "A load runs for %v before it counts, and counts for %v. Afterwards every replica was asked for every write that was acknowledged. ", r.plan.warmup, r.plan.measure)
+	fmt.Fprintf(&text, "CPU is processor time for one operation: with the load, which runs in the same process. ")
+	fmt.Fprintf(&text, "fsyncs are those of all replicas together, for one operation. Memory is the most that a process had resident.\n")
+	level := ""
+	for _, s := range summaries {
+		if s.cell.Level != level {
+			level = s.cell.Level
+			fmt.Fprintf(&text, "\n## %s\n", headings[level])
+			for _, p := range plotsOf(level, summaries) {
+				if err := os.WriteFile(filepath.Join(dir, p.file), []byte(p.svg()), 0o644); err != nil {
+					return err
+				}
+				fmt.Fprintf(&text, "\n![%s](%s)\n", p.title, p.file)
+			}
+		}
+		if level == levelLimit {
+			continue
+		}
+		fmt.Fprintf(&text, "\n### %s\n\n", title(s.cell))
+		writeTable(&text, []string{"system", "operations/s", "p50", "p99", "CPU µs", "fsyncs", "memory"}, rowsOf(s))
+	}
+	if rows := limitRows(summaries); len(rows) > 0 {
+		fmt.Fprintf(&text, "\n### The machine alone\n\n")
+		writeTable(&text, []string{"what", "a second", "p50", "p99"}, rows)
+	}
+	return errors.Join(os.WriteFile(filepath.Join(dir, "README.md"), []byte(text.String()), 0o644), r.writeRuns(filepath.Join(dir, "runs.csv")))
+}
+
+var headings = map[string]string{
+	levelLimit: "What the machine can do", levelLibrary: "Libraries: three replicas in one process",
+}
+
+// title names a cell without what its level says already.
+func title(s Spec) string {
+	parts := []string{}
+	if s.Workers > 0 {
+		who := "proposers"
+		parts = append(parts, plural(s.Workers, who))
+	}
+	if s.Size > 0 {
+		parts = append(parts, fmt.Sprintf("%s bytes", thousands(float64(s.Size))))
+	}
+	if s.Groups > 0 {
+		parts = append(parts, plural(s.Groups, "groups"))
+	}
+	if s.Members > 0 {
+		parts = append(parts, plural(s.Members, "members"))
+	}
+	if s.Rate > 0 {
+		parts = append(parts, fmt.Sprintf("%s requests a second asked for", thousands(s.Rate)))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		what = strings.TrimSuffix(what, "s")
+	}
+	return thousands(float64(n)) + " " + what
+}
+
+func rowsOf(s summary) [][]string {
+	var rows [][]string
+	for _, r := range s.rows {
+		if r.failed > 0 {
+			rows = append(rows, []string{r.system, fmt.Sprintf("failed in %d of %d rounds: %s", r.failed, r.rounds, firstLine(r.failure)), "", "", "", "", ""})
+			continue
+		}
+		syncs := "-"
+		if r.syncsCounted {
+			syncs = fmt.Sprintf("%.2g", r.syncs.median)
+		}
+		rows = append(rows, []string{
+			r.system, fmt.Sprintf("%s (%s-%s)", thousands(r.perSecond.median), thousands(r.perSecond.low), thousands(r.perSecond.high)),
+			milliseconds(r.p50.median), fmt.Sprintf("%s (%s-%s)", milliseconds(r.p99.median), milliseconds(r.p99.low), milliseconds(r.p99.high)),
+			fmt.Sprintf("%.0f", r.cpu.median), syncs, fmt.Sprintf("%s MB", thousands(r.memory.median/1e6)),
+		})
+	}
+	return rows
+}
+
+func limitRows(summaries []summary) [][]string {
+	var rows [][]string
+	for _, s := range summaries {
+		if s.cell.Level != levelLimit {
+			continue
+		}
+		what := "loopback TCP, 16 bytes there and back"
+		if disk, isDisk := strings.CutPrefix(s.cell.Load, "sync "); isDisk {
+			what = fmt.Sprintf("write and fdatasync of %d bytes, %s file, one thread", s.cell.Size, disk)
+		}
+		for _, r := range s.rows {
+			rows = append(rows, []string{
+				what, fmt.Sprintf("%s (%s-%s)", thousands(r.perSecond.median), thousands(r.perSecond.low), thousands(r.perSecond.high)),
+				milliseconds(r.p50.median), milliseconds(r.p99.median),
+			})
+		}
+	}
+	return rows
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return strings.ReplaceAll(line[:min(len(line), 120)], "|", "/")
+}
+
+func writeTable(w *strings.Builder, head []string, rows [][]string) {
+	fmt.Fprintf(w, "| %s |\n|%s\n", strings.Join(head, " | "), strings.Repeat("---|", len(head)))
+	for _, r := range rows {
+		fmt.Fprintf(w, "| %s |\n", strings.Join(r, " | "))
+	}
+	fmt.Fprintln(w)
+}
