@@ -31,7 +31,11 @@ func Profiles() []Profile {
 		{Name: "process", About: "crashes, power losses and pauses, at every point", odds: map[faultKind]int{processes: 70}, others: 10},
 		{Name: "disk", About: "disks that lose, tear, stall and fail, under processes that crash", odds: map[faultKind]int{disks: 60, processes: 50}, others: 5},
 		{Name: "time", About: "clocks that drift and leap, pauses, lease reads", odds: map[faultKind]int{clocks: 90, processes: 25}, others: 15,
-			shape: func(r *Regime, of func(string) *stream) { r.Core.LeaseReads = of("leases").chance(1, 2) }},
+			shape: func(r *Regime, of func(string) *stream) {
+				if of("leases").chance(1, 2) { // as far as the other modes go with it
+					r.Core.LeaseReads, r.Core.DisableCheckQuorum = true, false
+				}
+			}},
 		{Name: beyondBudget, About: "more disks lost than the groups can do without: they may halt, and never be wrong", odds: map[faultKind]int{disks: 50, identities: 80}, others: 15,
 			shape: func(r *Regime, _ func(string) *stream) { r.Beyond = true }},
 		{Name: "membership", About: "members come and go all the time, and leadership moves", others: 25, shape: func(r *Regime, of func(string) *stream) {
