@@ -17,7 +17,7 @@ import (
 // whole. And the ten timeouts begin anew
 //
 //   - when messages are lost, repeated, reordered or held up, wherever it is,
-//   - when a configuration comes into force anywhere, since another majority is needed then,
+//   - when a configuration comes into force anywhere, since another majority is needed then, or only now at one of that majority,
 //   - while a voter's clock is wrong or its disk is full, also of one that is not counted: it may lead, and a leader with a wrong clock gives way late,
 //     and one with a full disk refuses changes without giving way.
 //
@@ -49,6 +49,13 @@ type groupProgress struct {
 	committed time.Duration // when something was committed last
 	size      raft.Index
 	asked     map[raft.MemberID][]time.Duration // when changes were asked for, by member; the newest few
+	goes      []goesBy                          // by host
+}
+
+// goesBy is which configuration a member goes by, and since when.
+type goesBy struct {
+	conf raft.Index
+	at   time.Duration
 }
 
 // lookEvery is how often progress looks.
@@ -144,13 +151,19 @@ func (d *disk) roomy() bool { return d.capacity == 0 }
 func (p *progress) seeGroup(g *group, s *groupProgress) {
 	now := p.world.now
 	latest := s.conf
-	for _, m := range g.members {
+	for i, m := range g.members {
+		if i == len(s.goes) {
+			s.goes = append(s.goes, goesBy{at: now})
+		}
 		if m.running == nil {
 			continue
 		}
 		core := m.running.Core()
 		inForce, _ := core.ConfigurationIndexes()
 		latest = max(latest, inForce)
+		if s.goes[i].conf != inForce {
+			s.goes[i] = goesBy{conf: inForce, at: now}
+		}
 		if core.Role() == raft.Leader && !m.host.paused {
 			s.led = now
 		}
@@ -178,7 +191,7 @@ func (p *progress) judge(g *group) {
 		return
 	}
 	majority := p.majority(votersOf(conf.Members), w.now-window)
-	if majority == nil {
+	if majority == nil || !s.goBy(majority, w.now-window) {
 		return
 	}
 	p.armed++
@@ -206,6 +219,17 @@ func (g *group) goBy(conf raft.Configuration) bool {
 		}
 		core := m.running.Core()
 		if i, _ := core.ConfigurationIndexes(); i == latest && i > 0 && !core.Configuration().Equal(conf) {
+			return false
+		}
+	}
+	return true
+}
+
+// goBy tells whether these members have gone by the latest configuration since a moment. One that has not heard of it knows nothing of its majority, and cannot be
+// elected by it either: whoever has it in the log, and need not be a member any more, has to hand it on first (thesis §4.2.2).
+func (s *groupProgress) goBy(ids []raft.MemberID, from time.Duration) bool {
+	for _, id := range ids {
+		if g := &s.goes[id-1]; g.conf != s.conf || g.at > from {
 			return false
 		}
 	}
