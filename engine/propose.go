@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -309,17 +310,13 @@ func (g *Group) finishHere(c *call, err error) {
 	c.finish(outcome{err: err})
 }
 
-// releaseHeld tries again what waited for the end of a transfer; called when the timer fires.
+// releaseHeld lets go of held calls whose callers have given up, so that none gather while there is no leader for long, and tries the others again
+// once there is one; called when the timer fires.
 func (g *Group) releaseHeld() {
+	g.held = slices.DeleteFunc(g.held, func(c *call) bool { return c.state.Load() == callAbandoned })
 	if len(g.held) > 0 && g.knownLeader() != raft.NoMember {
 		held := g.held
 		g.held = nil
-		live := held[:0]
-		for _, c := range held {
-			if c.state.Load() != callAbandoned {
-				live = append(live, c)
-			}
-		}
-		g.propose(live)
+		g.propose(held)
 	}
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -214,6 +215,26 @@ func TestWhatWaitsForALeaderIsProposedToTheNextOne(t *testing.T) {
 	}
 	if took := s.now - began; took > 2*follower.host.options.Raft.ElectionTimeoutMax {
 		t.Errorf("without its leader the group took %v", took)
+	}
+}
+
+// Clients that give up and come back, again and again, do not fill the memory of a member that has no leader.
+func TestWhatNobodyWaitsForIsNotHeld(t *testing.T) {
+	s := newStepper(t, 3, nil)
+	s.start(1, 1)
+	alone := s.hosts[0].Group(1)
+	for range 100 {
+		var err error
+		p := alone.ProposeAsync(text(1, 50), func(_ Result, e error) { err = e })
+		s.settle()
+		p.Cancel(context.DeadlineExceeded)
+		if !errors.Is(err, ErrNoLeader) || errors.Is(err, ErrIndeterminate) {
+			t.Fatalf("without a leader: %v", err)
+		}
+	}
+	s.pass(time.Second)
+	if n := len(alone.held); n > 0 {
+		t.Errorf("%d requests are held for nobody", n)
 	}
 }
 
