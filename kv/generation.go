@@ -85,6 +85,9 @@ func (o *Options) pebble() *pebble.Options {
 		Logger:                      pebbleLogger{o.Logger, o.Fatal},
 		CompactionConcurrencyRange:  func() (int, int) { return 1, max(1, runtime.GOMAXPROCS(0)/2) },
 	}
+	if o.NoCompactions {
+		p.DisableAutomaticCompactions, p.L0StopWritesThreshold = true, 1<<20
+	}
 	for i := range p.Levels {
 		p.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		p.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }

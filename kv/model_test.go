@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/balsa-raft/balsa/engine"
+	"github.com/balsa-raft/balsa/kv/reference"
 )
 
 // Keys are few, so that they meet, and some have the bytes that encodings of keys trip over.
@@ -119,6 +120,11 @@ func drawRequest(t *rapid.T, revision int64) proto.Message {
 	return &pb.CompactionRequest{Revision: rapid.Int64Range(-1, revision+1).Draw(t, "compact")}
 }
 
+// newModel is etcd's semantics, with the store's refusals.
+func newModel() *reference.Model {
+	return reference.New(reference.Refusals{Compacted: ErrCompacted, FutureRev: ErrFutureRev, KeyNotFound: ErrKeyNotFound, LeaseNotFound: ErrLeaseNotFound})
+}
+
 func commandOf(request proto.Message) []byte {
 	switch r := request.(type) {
 	case *pb.PutRequest:
@@ -159,7 +165,7 @@ func compareResponses(t *rapid.T, request, got proto.Message, gotErr error, want
 func TestStoreBehavesLikeReference(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		files := vfs.NewMem()
-		s, m := openStore(t, files), newReference()
+		s, m := openStore(t, files), newModel()
 		defer func() {
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
@@ -174,8 +180,8 @@ func TestStoreBehavesLikeReference(t *testing.T) {
 					commands [][]byte
 				)
 				for range rapid.IntRange(1, 8).Draw(t, "batch") {
-					request := drawRequest(t, m.revision)
-					answer, err := m.apply(request)
+					request := drawRequest(t, m.Revision())
+					answer, err := m.Apply(request)
 					requests, answers, refusals = append(requests, request), append(answers, answer), append(refusals, err)
 					commands = append(commands, commandOf(request))
 				}
@@ -185,30 +191,30 @@ func TestStoreBehavesLikeReference(t *testing.T) {
 				}
 			},
 			"range": func(t *rapid.T) {
-				r := drawRange(t, m.revision)
+				r := drawRange(t, m.Revision())
 				got, err := s.Range(context.Background(), r)
-				want, wantErr := m.begin().readRange(r)
+				want, wantErr := m.Range(r)
 				compareResponses(t, r, got, err, want, wantErr)
 			},
 			"chunks": func(t *rapid.T) {
-				r := drawRange(t, m.revision)
+				r := drawRange(t, m.Revision())
 				r = &pb.RangeRequest{Key: r.Key, RangeEnd: r.RangeEnd, Limit: r.Limit, Revision: r.Revision, KeysOnly: r.KeysOnly, CountOnly: r.CountOnly}
 				got := &pb.RangeResponse{}
 				err := s.RangeChunks(context.Background(), r, func(chunk *pb.RangeResponse) error {
 					proto.Merge(got, chunk)
 					return nil
 				})
-				want, wantErr := m.begin().readRange(r)
+				want, wantErr := m.Range(r)
 				compareResponses(t, r, got, err, want, wantErr)
 			},
 			"read txn": func(t *rapid.T) {
-				r := &pb.TxnRequest{Compare: []*pb.Compare{drawCompare(t, m.revision)}}
+				r := &pb.TxnRequest{Compare: []*pb.Compare{drawCompare(t, m.Revision())}}
 				for range rapid.IntRange(0, 3).Draw(t, "reads") {
-					op := &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: drawRange(t, m.revision)}}
+					op := &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: drawRange(t, m.Revision())}}
 					r.Success, r.Failure = append(r.Success, op), append(r.Failure, op)
 				}
 				got, err := s.ReadTxn(context.Background(), r)
-				want, wantErr := m.begin().txn(r)
+				want, wantErr := m.ReadTxn(r)
 				compareResponses(t, r, got, err, want, wantErr)
 			},
 			"scrub": func(t *rapid.T) {
@@ -240,8 +246,8 @@ func TestStoreBehavesLikeReference(t *testing.T) {
 				}
 			},
 			"": func(t *rapid.T) {
-				if s.Revision() != m.revision || s.CompactedRevision() != m.compacted {
-					t.Fatalf("revision %d, compacted %d instead of %d, %d", s.Revision(), s.CompactedRevision(), m.revision, m.compacted)
+				if s.Revision() != m.Revision() || s.CompactedRevision() != m.Compacted() {
+					t.Fatalf("revision %d, compacted %d instead of %d, %d", s.Revision(), s.CompactedRevision(), m.Revision(), m.Compacted())
 				}
 			},
 		})

@@ -33,6 +33,9 @@ type Options struct {
 	// ManualScrub leaves the removal of compacted history to calls of ScrubStep and WaitCompacted, for tests and simulations that want no goroutine
 	// of the store's own. Pebble has its own all the same.
 	ManualScrub bool
+	// NoCompactions keeps Pebble from rearranging its files by itself, for simulations in which the order of all that is done to them has to be the same every
+	// time. The files grow in number then, and reads become slow.
+	NoCompactions bool
 }
 
 func (o *Options) setDefaults() {

@@ -94,10 +94,11 @@ func (m *machine) applyBatch(entries, batch []engine.Entry, ids []uint64) []engi
 		return make([]engine.Result, len(batch))
 	}
 	sealed := make([]engine.Result, len(batch))
-	for i := range batch {
-		m.chain, m.last = chained(m.chain, batch[i].Index, raft.Sum(entries[i].Data)), batch[i].Index
-		m.member.applied(&applied{entry: &entries[i], id: ids[i], command: batch[i].Data, answer: results[i].Data, chain: m.chain})
-		sealed[i].Data = sealAnswer(uint64(batch[i].Index), results[i].Data)
+	for i := range entries {
+		m.chain, m.last = chained(m.chain, entries[i].Index, raft.Sum(entries[i].Data)), entries[i].Index
+		_, command, _ := openCommand(entries[i].Data) // The machine may have done anything with its batch.
+		m.member.applied(&applied{entry: &entries[i], id: ids[i], command: command, answer: results[i].Data, chain: m.chain})
+		sealed[i].Data = sealAnswer(uint64(entries[i].Index), results[i].Data)
 	}
 	return sealed
 }

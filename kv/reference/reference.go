@@ -1,8 +1,11 @@
-package kv
+// Package reference is etcd's key-value semantics in the plainest form, for tests and simulations to compare the store with: every state there ever was
+// is kept as a whole, and every read looks at all of one. It shares nothing with the store but the requests. It is slow, and never forgets.
+package reference
 
 import (
 	"bytes"
 	"cmp"
+	"maps"
 	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -10,26 +13,57 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// reference is etcd's semantics in the plainest form: every state there ever was is kept as a whole, and every read looks at all of one.
-type reference struct {
-	states    map[int64]map[string]*mvccpb.KeyValue // by revision
+// Refusals are the errors that the model answers with: those of whom it is compared with.
+type Refusals struct{ Compacted, FutureRev, KeyNotFound, LeaseNotFound error }
+
+// Model is the state of all keys, at every revision.
+type Model struct {
+	refusals  Refusals
+	states    map[int64]map[string]*mvccpb.KeyValue // by revision; a state never changes
 	revision  int64
 	compacted int64
 }
 
-func newReference() *reference {
-	return &reference{states: map[int64]map[string]*mvccpb.KeyValue{1: {}}, revision: 1, compacted: -1}
+// New makes a model without keys.
+func New(refusals Refusals) *Model {
+	return &Model{refusals: refusals, states: map[int64]map[string]*mvccpb.KeyValue{1: {}}, revision: 1, compacted: -1}
 }
+
+// Revision is that of the last change, Compacted the oldest that can be read, -1 if nothing was ever compacted.
+func (m *Model) Revision() int64 { return m.revision }
+
+// Compacted is the oldest revision that can be read, -1 if nothing was ever compacted.
+func (m *Model) Compacted() int64 { return m.compacted }
+
+// Clone returns a model of its own in the same state.
+func (m *Model) Clone() *Model {
+	c := *m
+	c.states = maps.Clone(m.states)
+	return &c
+}
+
+// Forget drops the states that nobody can read any more.
+func (m *Model) Forget() {
+	maps.DeleteFunc(m.states, func(revision int64, _ map[string]*mvccpb.KeyValue) bool {
+		return revision < m.compacted && revision < m.revision
+	})
+}
+
+// Range answers a read of the current state, or of an earlier one.
+func (m *Model) Range(r *pb.RangeRequest) (*pb.RangeResponse, error) { return m.begin().readRange(r) }
+
+// ReadTxn answers a transaction that only reads.
+func (m *Model) ReadTxn(r *pb.TxnRequest) (*pb.TxnResponse, error) { return m.begin().txn(r) }
 
 // change is a command in progress: the state that it makes, and whether it differs.
 type change struct {
-	reference *reference
-	state     map[string]*mvccpb.KeyValue
-	changed   bool
+	model   *Model
+	state   map[string]*mvccpb.KeyValue
+	changed bool
 }
 
-func (m *reference) begin() *change {
-	c := &change{reference: m, state: map[string]*mvccpb.KeyValue{}}
+func (m *Model) begin() *change {
+	c := &change{model: m, state: map[string]*mvccpb.KeyValue{}}
 	for key, kv := range m.states[m.revision] {
 		c.state[key] = kv
 	}
@@ -38,16 +72,16 @@ func (m *reference) begin() *change {
 
 func (c *change) end() {
 	if c.changed {
-		c.reference.revision++
-		c.reference.states[c.reference.revision] = c.state
+		c.model.revision++
+		c.model.states[c.model.revision] = c.state
 	}
 }
 
 func (c *change) revision() int64 {
 	if c.changed {
-		return c.reference.revision + 1
+		return c.model.revision + 1
 	}
-	return c.reference.revision
+	return c.model.revision
 }
 
 func inRange(key string, start, end []byte) bool {
@@ -78,11 +112,11 @@ func (c *change) readRange(r *pb.RangeRequest) (*pb.RangeResponse, error) {
 	state := c.state
 	switch {
 	case r.Revision > c.revision():
-		return nil, ErrFutureRev
-	case r.Revision > 0 && r.Revision < c.reference.compacted:
-		return nil, ErrCompacted
-	case r.Revision > 0 && r.Revision <= c.reference.revision:
-		state = c.reference.states[r.Revision]
+		return nil, c.model.refusals.FutureRev
+	case r.Revision > 0 && r.Revision < c.model.compacted:
+		return nil, c.model.refusals.Compacted
+	case r.Revision > 0 && r.Revision <= c.model.revision:
+		state = c.model.states[r.Revision]
 	}
 	all := matching(state, r.Key, r.RangeEnd)
 	response := &pb.RangeResponse{Header: header(c.revision()), Count: int64(len(all))}
@@ -127,7 +161,7 @@ func (c *change) readRange(r *pb.RangeRequest) (*pb.RangeResponse, error) {
 
 func (c *change) put(r *pb.PutRequest) *pb.PutResponse {
 	previous := c.state[string(r.Key)]
-	at := c.reference.revision + 1
+	at := c.model.revision + 1
 	next := &mvccpb.KeyValue{Key: r.Key, Value: r.Value, CreateRevision: at, ModRevision: at, Version: 1}
 	response := &pb.PutResponse{Header: header(at)}
 	if previous != nil {
@@ -145,10 +179,10 @@ func (c *change) put(r *pb.PutRequest) *pb.PutResponse {
 
 func (c *change) refusePut(r *pb.PutRequest, state map[string]*mvccpb.KeyValue) error {
 	if r.Lease != 0 {
-		return ErrLeaseNotFound
+		return c.model.refusals.LeaseNotFound
 	}
 	if (r.IgnoreValue || r.IgnoreLease) && state[string(r.Key)] == nil {
-		return ErrKeyNotFound
+		return c.model.refusals.KeyNotFound
 	}
 	return nil
 }
@@ -168,7 +202,7 @@ func (c *change) deleteRange(r *pb.DeleteRangeRequest) *pb.DeleteRangeResponse {
 }
 
 func (c *change) holds(compare *pb.Compare) bool {
-	found := matching(c.reference.states[c.reference.revision], compare.Key, compare.RangeEnd)
+	found := matching(c.model.states[c.model.revision], compare.Key, compare.RangeEnd)
 	if len(found) == 0 {
 		if compare.Target == pb.Compare_VALUE {
 			return false
@@ -224,10 +258,10 @@ func (c *change) txn(r *pb.TxnRequest) (*pb.TxnResponse, error) {
 		}
 		if read := op.GetRequestRange(); read != nil && read.Revision != 0 {
 			switch {
-			case read.Revision > c.reference.revision:
-				return nil, ErrFutureRev
-			case read.Revision < c.reference.compacted:
-				return nil, ErrCompacted
+			case read.Revision > c.model.revision:
+				return nil, c.model.refusals.FutureRev
+			case read.Revision < c.model.compacted:
+				return nil, c.model.refusals.Compacted
 			}
 		}
 	}
@@ -262,19 +296,19 @@ func (c *change) execute(r *pb.TxnRequest) *pb.TxnResponse {
 	return response
 }
 
-func (m *reference) compact(at int64) error {
+func (m *Model) compact(at int64) error {
 	switch {
 	case at <= m.compacted:
-		return ErrCompacted
+		return m.refusals.Compacted
 	case at > m.revision:
-		return ErrFutureRev
+		return m.refusals.FutureRev
 	}
 	m.compacted = at
 	return nil
 }
 
-// apply carries out one request: the response of the same kind, or why it is refused.
-func (m *reference) apply(request proto.Message) (proto.Message, error) {
+// Apply carries out one request: the response of the same kind, or why it is refused.
+func (m *Model) Apply(request proto.Message) (proto.Message, error) {
 	c := m.begin()
 	defer c.end()
 	switch r := request.(type) {

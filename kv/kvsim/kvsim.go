@@ -1,0 +1,294 @@
+// Package kvsim puts the key-value store into the simulator: the store on Pebble is the state machine of a world, with its files on a simulated volume that
+// loses at a crash what was not synced, and clients that put, delete, compare, compact and read. A model of etcd's semantics (package reference) says
+// what every answer has to be, and all stores have to have the same HashKV at the same revision.
+//
+// Pebble's own goroutines run as they like, and nothing that a world sees may depend on them: what is durable is what was flushed, tables are large enough that
+// nothing is flushed by itself, and what is moved by a compaction reads the same before and after. So the same seed gives the same trace. Crashes in the
+// middle of a flush or of a restoration are taken from worlds without compactions of Pebble's own, where the order of its operations is always the same.
+//
+// The package is not for production, and is not built for the browser, where Pebble does not go.
+package kvsim
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/balsa-raft/balsa/engine"
+	"github.com/balsa-raft/balsa/kv"
+	"github.com/balsa-raft/balsa/kv/reference"
+	"github.com/balsa-raft/balsa/raft"
+	"github.com/balsa-raft/balsa/sim"
+)
+
+// Application is the key-value store, for sim.Options.Application.
+type Application struct {
+	// CrashPoints says that some processes end in the middle of what Pebble does, and that Pebble compacts nothing by itself.
+	CrashPoints bool
+}
+
+var _ sim.Application = Application{}
+
+// Name implements sim.Application.
+func (Application) Name() string { return "key-value store" }
+
+// dir is where a store is on its volume.
+const dir = "kv"
+
+// Machine implements sim.Application.
+func (a Application) Machine(at sim.Place) (engine.StateMachine, error) {
+	m := &machine{application: a, files: newFiles(), rng: at.Rand}
+	if before, ok := at.Previous.(*machine); ok {
+		m.files, m.durable = before.files, before.durable
+	}
+	store, err := kv.Open(dir, kv.Options{
+		FS: m.files, CacheBytes: 1 << 20, MemTableBytes: 8 << 20, ManualScrub: true, NoCompactions: a.CrashPoints,
+		Fatal: func(err error) { panic(fmt.Sprintf("the store cannot go on: %v", err)) },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the store: %w", err)
+	}
+	m.store = store
+	if found := store.AppliedIndex(); found < m.durable {
+		return nil, errors.Join(fmt.Errorf("the store comes back as of %d, and had said that it is durable up to %d", found, m.durable), store.Close())
+	}
+	m.durable = store.AppliedIndex()
+	return m, nil
+}
+
+// machine is one member's store.
+type machine struct {
+	application Application
+	store       *kv.Store
+	files       *files
+	rng         *rand.Rand
+	durable     raft.Index
+	captured    map[*captured]bool
+}
+
+var (
+	_ engine.DurableStateMachine = (*machine)(nil)
+	_ sim.Crasher                = (*machine)(nil)
+	_ sim.Hasher                 = (*machine)(nil)
+)
+
+// Apply implements engine.StateMachine. Results are put into the one form that can be compared, whatever the encoder made of them. Now and then some of what
+// a compaction has left is removed.
+func (m *machine) Apply(entries []engine.Entry) []engine.Result {
+	results := m.store.Apply(entries)
+	for i := range results {
+		if entries[i].Local {
+			results[i].Data = normal(entries[i].Data, results[i].Data)
+		}
+	}
+	if m.rng.IntN(4) == 0 {
+		if _, err := m.store.ScrubStep(); err != nil {
+			panic(fmt.Sprintf("remove what was compacted: %v", err))
+		}
+	}
+	return results
+}
+
+// Snapshot implements engine.StateMachine.
+func (m *machine) Snapshot() (engine.SnapshotWriter, error) {
+	w, err := m.store.Snapshot()
+	if err != nil {
+		return nil, err
+	}
+	c := &captured{SnapshotWriter: w, machine: m}
+	if m.captured == nil {
+		m.captured = map[*captured]bool{}
+	}
+	m.captured[c] = true
+	return c, nil
+}
+
+// captured is a snapshot that the store holds for somebody.
+type captured struct {
+	engine.SnapshotWriter
+	machine *machine
+}
+
+// Close implements engine.SnapshotWriter.
+func (c *captured) Close() error {
+	delete(c.machine.captured, c)
+	return c.SnapshotWriter.Close()
+}
+
+// Restore implements engine.StateMachine.
+func (m *machine) Restore(r io.Reader) error {
+	var err error
+	m.mayCrash(60, func() { err = m.store.Restore(r) })
+	if err == nil {
+		m.durable = m.store.AppliedIndex()
+	}
+	return err
+}
+
+// DurableIndex implements engine.DurableStateMachine.
+func (m *machine) DurableIndex() raft.Index {
+	if found := m.store.DurableIndex(); found < m.durable {
+		panic(fmt.Sprintf("the store is durable up to %d, and was up to %d", found, m.durable))
+	}
+	return m.durable
+}
+
+// Flush implements engine.DurableStateMachine.
+func (m *machine) Flush() error {
+	applied := m.store.AppliedIndex()
+	var err error
+	m.mayCrash(40, func() { err = m.store.Flush() })
+	if err == nil {
+		m.durable = applied
+	}
+	return err
+}
+
+// mayCrash ends the process, now and then, in the middle of something: at one of the first operations on files.
+func (m *machine) mayCrash(within int, do func()) {
+	if !m.application.CrashPoints || m.rng.IntN(6) != 0 {
+		do()
+		return
+	}
+	m.files.arm(1+m.rng.IntN(within), rand.New(rand.NewPCG(m.rng.Uint64(), 1)))
+	do()
+	if at, happened := m.files.disarm(); happened {
+		sim.CrashNow("the store's files: " + at)
+	}
+}
+
+// Crash implements sim.Crasher.
+func (m *machine) Crash() {
+	was := m.files
+	m.files = was.crashed(rand.New(rand.NewPCG(m.rng.Uint64(), 2)))
+	for c := range m.captured { // Closing has no order.
+		_ = c.SnapshotWriter.Close()
+	}
+	m.captured = nil
+	_ = m.store.Close() // It flushes to files that are no more.
+}
+
+// Hash implements sim.Hasher: of all keys and versions that can be read, and of the settings.
+func (m *machine) Hash() uint64 {
+	state, err := m.store.Hash()
+	if err != nil {
+		panic(fmt.Sprintf("hash the store: %v", err))
+	}
+	keys, revision, compacted, err := m.store.HashKV(0)
+	if err != nil {
+		panic(fmt.Sprintf("hash the keys: %v", err))
+	}
+	if revision != m.store.Revision() || compacted != m.store.CompactedRevision() {
+		panic(fmt.Sprintf("the keys were hashed at %d, compacted at %d; the store is at %d and %d", revision, compacted, m.store.Revision(), m.store.CompactedRevision()))
+	}
+	return uint64(state)<<32 ^ uint64(keys) ^ uint64(revision)<<16
+}
+
+// Read implements sim.Application.
+func (Application) Read(at engine.StateMachine, query []byte) []byte {
+	r := &pb.RangeRequest{}
+	if err := proto.Unmarshal(query, r); err != nil {
+		panic(err)
+	}
+	response, err := at.(*machine).store.Range(context.Background(), r)
+	return form(response, err)
+}
+
+// Model implements sim.Application.
+func (Application) Model() sim.Model {
+	return &model{reference.New(reference.Refusals{
+		Compacted: kv.ErrCompacted, FutureRev: kv.ErrFutureRev, KeyNotFound: kv.ErrKeyNotFound, LeaseNotFound: kv.ErrLeaseNotFound,
+	})}
+}
+
+// model is the oracle.
+type model struct{ *reference.Model }
+
+// Apply implements sim.Model.
+func (m *model) Apply(e engine.Entry) []byte {
+	request, err := requestOf(e.Data)
+	if err != nil {
+		panic(err)
+	}
+	response, err := m.Model.Apply(request)
+	if m.Compacted() > 0 {
+		m.Forget()
+	}
+	return form(response, err)
+}
+
+// Read implements sim.Model.
+func (m *model) Read(query []byte) []byte {
+	r := &pb.RangeRequest{}
+	if err := proto.Unmarshal(query, r); err != nil {
+		panic(err)
+	}
+	response, err := m.Range(r)
+	return form(response, err)
+}
+
+// Clone implements sim.Model.
+func (m *model) Clone() sim.Model { return &model{m.Model.Clone()} }
+
+// kinds are the commands by the lower half of their first byte, as docs/formats/kv.md has them.
+var kinds = map[byte]func() proto.Message{
+	1: func() proto.Message { return &pb.PutRequest{} },
+	2: func() proto.Message { return &pb.DeleteRangeRequest{} },
+	3: func() proto.Message { return &pb.TxnRequest{} },
+	4: func() proto.Message { return &pb.CompactionRequest{} },
+}
+
+// requestOf decodes a command.
+func requestOf(command []byte) (proto.Message, error) {
+	if len(command) == 0 || kinds[command[0]&15] == nil {
+		return nil, fmt.Errorf("%x is no command of the store", command)
+	}
+	m := kinds[command[0]&15]()
+	return m, proto.Unmarshal(command[1:], m)
+}
+
+// normal decodes a store's result, and puts it into the form of the model's.
+func normal(command, result []byte) []byte {
+	request, err := requestOf(command)
+	if err != nil {
+		return []byte(err.Error())
+	}
+	var response proto.Message
+	switch request.(type) {
+	case *pb.PutRequest:
+		response, err = kv.PutResponse(result)
+	case *pb.DeleteRangeRequest:
+		response, err = kv.DeleteRangeResponse(result)
+	case *pb.TxnRequest:
+		response, err = kv.TxnResponse(result)
+	default:
+		response, err = kv.CompactionResponse(result)
+	}
+	return form(response, err)
+}
+
+// form is an answer in the one form that can be compared.
+func form(response proto.Message, err error) []byte {
+	if err != nil {
+		for _, refusal := range []error{kv.ErrCompacted, kv.ErrFutureRev, kv.ErrKeyNotFound, kv.ErrLeaseNotFound} {
+			if errors.Is(err, refusal) {
+				return []byte("refused: " + refusal.Error())
+			}
+		}
+		return []byte("failed: " + err.Error())
+	}
+	var b bytes.Buffer
+	encoded, err := proto.MarshalOptions{Deterministic: true}.Marshal(response)
+	if err != nil {
+		return []byte("failed: " + err.Error())
+	}
+	b.WriteString("ok ")
+	b.Write(encoded)
+	return b.Bytes()
+}

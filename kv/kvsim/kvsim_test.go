@@ -1,0 +1,128 @@
+package kvsim
+
+import (
+	"flag"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/balsa-raft/balsa/engine"
+	"github.com/balsa-raft/balsa/raft"
+	"github.com/balsa-raft/balsa/sim"
+)
+
+var (
+	seedFlag  = flag.Uint64("seed", 0, "run this seed alone, and tell its story")
+	seedsFlag = flag.Uint64("seeds", 20, "how many seeds TestStoreInTheSimulator runs")
+	firstFlag = flag.Uint64("first", 1, "the first seed of TestStoreInTheSimulator")
+)
+
+func run(seed uint64, crashPoints bool) sim.Report {
+	return sim.Run(seed, sim.Options{Application: Application{CrashPoints: crashPoints}, Duration: 3 * time.Second})
+}
+
+// TestStoreInTheSimulator has the store live through worlds with every fault that there is.
+func TestStoreInTheSimulator(t *testing.T) {
+	first, seeds := *firstFlag, *seedsFlag
+	if *seedFlag != 0 {
+		first, seeds = *seedFlag, 1
+	}
+	for _, crashPoints := range []bool{false, true} {
+		judged, crashes := 0, uint64(0)
+		for seed := first; seed < first+seeds; seed++ {
+			r := run(seed, crashPoints)
+			if r.Failure != nil {
+				t.Errorf("crash points %v, seed %d: %v\n%s\nrepeat with: go test ./kv/kvsim -run StoreInTheSimulator -seed=%d", crashPoints, seed, r.Failure, r.Regime, seed)
+			}
+			if *seedFlag != 0 {
+				t.Log(r.String())
+			}
+			judged += r.Judged
+			for _, f := range r.Faults {
+				if f.Name == "crash in I/O" {
+					crashes += f.Effective
+				}
+			}
+		}
+		t.Logf("crash points %v: %d answers judged, %d crashes in I/O", crashPoints, judged, crashes)
+		if judged == 0 {
+			t.Error("no answer was judged")
+		}
+	}
+}
+
+// TestTheSameSeedGivesTheSameTrace: nothing that a world sees depends on when Pebble's goroutines run.
+func TestTheSameSeedGivesTheSameTrace(t *testing.T) {
+	for _, crashPoints := range []bool{false, true} {
+		for seed := uint64(100); seed < 106; seed++ {
+			was := runtime.GOMAXPROCS(1)
+			a := run(seed, crashPoints)
+			runtime.GOMAXPROCS(2)
+			b := run(seed, crashPoints)
+			runtime.GOMAXPROCS(was)
+			if a.Hash != b.Hash || a.Events != b.Events {
+				t.Errorf("crash points %v, seed %d: trace %016x of %d events, then %016x of %d events", crashPoints, seed, a.Hash, a.Events, b.Hash, b.Events)
+			}
+		}
+	}
+}
+
+// wrong is the store with a mistake.
+type wrong struct {
+	Application
+	mistake string
+}
+
+func (w wrong) Machine(at sim.Place) (engine.StateMachine, error) {
+	if before, ok := at.Previous.(*wrongMachine); ok {
+		at.Previous = before.machine
+	}
+	m, err := w.Application.Machine(at)
+	if err != nil {
+		return nil, err
+	}
+	return &wrongMachine{machine: m.(*machine), mistake: w.mistake, number: uint64(at.Host)}, nil
+}
+
+func (w wrong) Read(m engine.StateMachine, query []byte) []byte {
+	return w.Application.Read(m.(*wrongMachine).machine, query)
+}
+
+type wrongMachine struct {
+	*machine
+	mistake string
+	number  uint64
+}
+
+// DurableIndex believes what Flush claims.
+func (m *wrongMachine) DurableIndex() raft.Index { return m.durable }
+
+// Flush may claim what it has not done.
+func (m *wrongMachine) Flush() error {
+	if m.mistake != "does not flush" {
+		return m.machine.Flush()
+	}
+	m.durable = m.store.AppliedIndex()
+	return nil
+}
+
+// Apply may leave something out.
+func (m *wrongMachine) Apply(entries []engine.Entry) []engine.Result {
+	if m.mistake == "leaves one out" && m.number == 2 && entries[0].Index%50 == 0 {
+		entries[0].Data = entries[0].Data[:0]
+	}
+	return m.machine.Apply(entries)
+}
+
+// TestAWrongStoreIsFound makes sure that worlds with the store can fail.
+func TestAWrongStoreIsFound(t *testing.T) {
+	for mistake, property := range map[string]string{"does not flush": "recovery", "leaves one out": "state machine equality"} {
+		var found *sim.Failure
+		for seed := uint64(1); seed <= 60 && found == nil; seed++ {
+			found = sim.Run(seed, sim.Options{Application: wrong{mistake: mistake}, Members: 3, Duration: 3 * time.Second}).Failure
+		}
+		if found == nil || found.Checker != property && found.Checker != "answers" {
+			t.Errorf("a store that %s: %v", mistake, found)
+		}
+	}
+}
