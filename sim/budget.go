@@ -98,7 +98,7 @@ func (d *disk) found(r *damage) bool {
 func (d *disk) over(r *damage) bool {
 	if r.file != nil {
 		name := d.nameOf(r.file)
-		if !strings.HasSuffix(name, ".wal") && !strings.HasSuffix(name, ".snap") && d.host.life > r.life+1 {
+		if name != originalFile && !strings.HasSuffix(name, ".wal") && !strings.HasSuffix(name, ".snap") && d.host.life > r.life+1 {
 			return true
 		}
 	}

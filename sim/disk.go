@@ -23,6 +23,8 @@ const (
 const (
 	logDir      = "wal"
 	snapshotDir = "snap"
+	// originalFile tells the log from a copy of it.
+	originalFile = logDir + "/ORIGINAL"
 )
 
 // disk is a host's stable storage: a file system that forgets, when the power goes, what was not synced, behind a layer that can end the process at
@@ -45,6 +47,8 @@ type disk struct {
 	astray []*strayWrite
 	// newer is a segment that a newer version of the program has written, for which a start is refused.
 	newer *sectorFile
+	// backup says that what is on it was put back from an old backup.
+	backup bool
 	// rotten is what was damaged on purpose: see damage.go.
 	rotten []*damage
 }

@@ -1,10 +1,12 @@
 package sim
 
 import (
+	"errors"
 	"strings"
 	"time"
 
 	"github.com/balsa-raft/balsa/raft"
+	"github.com/balsa-raft/balsa/wal"
 )
 
 // The names of these faults.
@@ -13,6 +15,8 @@ const (
 	twoDisks     = "two disks"
 	staleMember  = "stale member"
 	majorityLost = "majority lost"
+	oldBackup    = "old backup"
+	copiedDisk   = "copied disk"
 )
 
 // identityFaults bring back what is not what it was. A member is known by its id and by the incarnation of its disk, which is drawn when the disk is new
@@ -21,6 +25,8 @@ func identityFaults() []*fault {
 	return []*fault{
 		{name: wipedDisk, every: 2500 * time.Millisecond, strike: wipe},
 		{name: twoDisks, every: 2500 * time.Millisecond, strike: twin},
+		{name: oldBackup, every: 2500 * time.Millisecond, strike: restore},
+		{name: copiedDisk, every: 2500 * time.Millisecond, strike: copyDisk},
 		{name: staleMember, every: 2500 * time.Millisecond, strike: stale},
 		{name: majorityLost, every: 2500 * time.Millisecond, strike: loseMajority, beyond: true},
 	}
@@ -42,6 +48,45 @@ func (h *host) lose(fault string) {
 	h.disk.hurt(fault, nil, 0, 0)
 	h.crash(fault)
 	h.replaceDisk()
+}
+
+// restore puts a member's disk back to what it was a while ago, as from a backup. It has forgotten what it promised since, under the same incarnation, and so
+// may not be started on: the operator then empties it. It has an effect when that was refused.
+func restore(w *World, s *strike) bool {
+	h := s.victim(w, s.chance(1, 3))
+	if h == nil || h.disk.files[originalFile] == nil {
+		return false
+	}
+	copied, wiped := h.disk.sectors.copied(), h.wiped
+	w.after(s.between(50*time.Millisecond, 2*time.Second), func() {
+		if h.wiped != wiped || h.engine == nil || h.disk.newer != nil || !w.mayHurt(h) {
+			return
+		}
+		h.disk.hurt(oldBackup, nil, 0, 0)
+		h.crash("old backup: its disk is put back from a backup")
+		h.disk.sectors, h.disk.backup = copied, true
+	})
+	return true
+}
+
+// copyDisk starts a second process on an exact copy of a member's disk, elsewhere: it would have the member's identity and its incarnation, and vote a second
+// time. It has an effect when the copy is refused.
+func copyDisk(w *World, s *strike) bool {
+	h := s.victim(w, s.chance(1, 3))
+	if h == nil || h.disk.files[originalFile] == nil || h.disk.newer != nil {
+		return false
+	}
+	_, err := wal.Open(wal.Options{FS: platter{h.disk.sectors.copied()}, Dir: logDir, SegmentBytes: h.program.segment})
+	switch {
+	case errors.Is(err, wal.ErrCopy):
+		w.counts.effective(copiedDisk)
+	case err == nil:
+		w.fail("identity", "a second process starts on a copy of the disk of n%d", h.id)
+	default:
+		return false // It is damaged besides.
+	}
+	h.note(noteFault, "copied disk: a second process does not start on it")
+	return true
 }
 
 // stale keeps a process down for so long that the group goes on without it. It comes back with what it had, and may not disturb anybody. It has an

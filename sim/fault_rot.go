@@ -7,21 +7,24 @@ import "time"
 // an effect when a process reads what is damaged.
 func rotFaults() []*fault {
 	return []*fault{
-		{name: "rot in the log", every: 2 * time.Second, strike: rotLog(func(s *strike, to int64) int64 { return s.Int64N(to) })},
-		{name: "rot in metadata", every: 2 * time.Second, strike: rotLog(func(s *strike, to int64) int64 { return s.Int64N(min(to, 4*sectorSize)) })},
+		{name: "rot in the log", every: 2 * time.Second, strike: rotLog(false, func(s *strike, to int64) int64 { return s.Int64N(to) })},
+		{name: "rot in metadata", every: 2 * time.Second, strike: rotLog(true, func(s *strike, to int64) int64 { return s.Int64N(min(to, 4*sectorSize)) })},
 		{name: "rot in a snapshot", every: 2 * time.Second, strike: rotSnapshot},
 		stray(lostWrite), stray(misdirectedWrite),
 	}
 }
 
 // rotLog flips bits of one sector of the log, somewhere below the proven sync point.
-func rotLog(place func(s *strike, to int64) int64) func(w *World, s *strike) bool {
+func rotLog(metadata bool, place func(s *strike, to int64) int64) func(w *World, s *strike) bool {
 	return func(w *World, s *strike) bool {
 		h := s.victim(w, s.chance(1, 3))
 		if h == nil || !w.mayHurt(h) {
 			return false
 		}
 		name, to := h.disk.durablePlace(s.stream)
+		if f := h.disk.files[originalFile]; metadata && f != nil && s.chance(1, 4) {
+			name, to = originalFile, int64(len(f.now))
+		}
 		return to > 0 && h.rot(s, name, place(s, to), to)
 	}
 }

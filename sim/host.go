@@ -110,6 +110,9 @@ func (h *host) boot() {
 			h.refused("open the log", err)
 			return
 		}
+		if h.disk.backup {
+			w.fail("identity", "n%d starts on a disk that was restored from an old backup: it has forgotten what it has promised since", h.id)
+		}
 		if h.disk.newer != nil {
 			w.fail("versions", "n%d reads a log that a newer version has written", h.id)
 		}
@@ -141,6 +144,10 @@ func (h *host) refused(what string, err error) {
 	switch {
 	case h.disk.tooNew(why):
 		h.end(why, false, lossRandom)
+	case h.disk.backup && errors.Is(err, wal.ErrCopy):
+		h.world.counts.effective(oldBackup)
+		h.end(why, false, lossRandom)
+		h.replaceDisk()
 	case errors.Is(err, errBroken) && h.disk.guilty:
 		// What the disk has is what the page cache has, until the power goes.
 		h.end(why, h.losses.chance(1, 2), lossRandom)

@@ -21,6 +21,8 @@ type sectors struct {
 	names []rename               // changes of names that are not durable, in order
 	// capacity bounds the bytes of all files; 0 is no bound. What is beyond it stays.
 	capacity int64
+	// born numbers the files, so that a copy of a file is told from it.
+	born uint64
 	// writes numbers the writes, so that it can be told which of them a loss of power reordered or tore.
 	writes uint64
 }
@@ -44,6 +46,7 @@ type sectorFile struct {
 	// proven is how far an appended file is known to be durable from what was written and synced after it, and first where the appending since the
 	// last sync began, -1 if nothing was.
 	proven, first int64
+	id            uint64
 }
 
 // dirtySector is a sector that was written since the last sync: what the platter has, and the last write.
@@ -58,15 +61,35 @@ func newSectorFile() *sectorFile {
 	return &sectorFile{dirty: map[int64]*dirtySector{}, beneath: map[int64][]byte{}, oldSize: -1, first: -1}
 }
 
-// clone copies all that a process sees, as durable: a backup.
+// clone copies all that a process sees, as durable. The files are the same ones, seen at another time.
 func (s *sectors) clone() *sectors {
 	c := newSectors()
+	c.born = s.born
 	for name, f := range s.files {
 		g := newSectorFile()
-		g.now = slices.Clone(f.now)
+		g.now, g.id = slices.Clone(f.now), f.id
 		c.files[name] = g
 	}
 	return c
+}
+
+// copied is a copy of all files, as a backup has them: they are other files with the same content.
+func (s *sectors) copied() *sectors {
+	c := s.clone()
+	for _, name := range c.sorted(nil) {
+		c.born++
+		c.files[name].id = c.born
+	}
+	return c
+}
+
+// Identity implements wal.Identifier.
+func (s *sectors) Identity(name string) (string, error) {
+	f := s.files[name]
+	if f == nil {
+		return "", &fs.PathError{Op: "identity", Path: name, Err: fs.ErrNotExist}
+	}
+	return fmt.Sprintf("file %d", f.id), nil
 }
 
 // sorted returns the names of the files that accept likes, in order.
@@ -124,6 +147,8 @@ func (s *sectors) Create(name string) (wal.File, error) {
 		return nil, &fs.PathError{Op: "create", Path: name, Err: fs.ErrExist}
 	}
 	f := newSectorFile()
+	s.born++
+	f.id = s.born
 	s.set(name, f, false)
 	return &openFile{sectorFile: f, disk: s}, nil
 }

@@ -53,7 +53,7 @@ func TestPoison(t *testing.T) {
 // room again, so do entries.
 func TestFullDisk(t *testing.T) {
 	for _, prepared := range []bool{false, true} {
-		for _, capacity := range []int64{40 << 10, 52 << 10, 61 << 10, 100 << 10, 300 << 10} {
+		for _, capacity := range []int64{44 << 10, 56 << 10, 65 << 10, 104 << 10, 304 << 10} {
 			fullDisk(t, prepared, capacity)
 		}
 	}

@@ -18,6 +18,7 @@ const (
 // memFile is the content of a file as it is read back, and what a crash would make of it. MemFS.mu guards it.
 type memFile struct {
 	fs        *MemFS
+	id        int64            // what tells it from every other file
 	pages     []*[memPage]byte // nil is a hole; zeroPage takes room, but no memory
 	size      int64
 	allocated int64
@@ -220,13 +221,13 @@ func (m *MemFS) Clone() *MemFS {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := NewMemFS()
-	c.capacity = m.capacity
+	c.capacity, c.born = m.capacity, m.born
 	files := map[*memFile]*memFile{nil: nil}
 	clone := func(f *memFile) *memFile {
 		if g, ok := files[f]; ok {
 			return g
 		}
-		g := &memFile{fs: c, size: f.size, allocated: f.allocated, sizes: slices.Clone(f.sizes), dirty: cloneVersions(f.dirty), forgotten: cloneVersions(f.forgotten)}
+		g := &memFile{fs: c, id: f.id, size: f.size, allocated: f.allocated, sizes: slices.Clone(f.sizes), dirty: cloneVersions(f.dirty), forgotten: cloneVersions(f.forgotten)}
 		for _, p := range f.pages {
 			if p != nil && p != &zeroPage {
 				page := *p

@@ -31,6 +31,7 @@ type MemFS struct {
 	fault    func(Op) Fault
 	ops      int
 	used     int64
+	born     int64 // how many files there were ever
 	capacity int64
 }
 
@@ -183,7 +184,8 @@ func (m *MemFS) Create(name string) (File, error) {
 	if d.names[base] != nil {
 		return nil, &fs.PathError{Op: "create", Path: name, Err: fs.ErrExist}
 	}
-	f := &memFile{fs: m}
+	m.born++
+	f := &memFile{fs: m, id: m.born}
 	d.change(change{name: base, file: f})
 	return &memHandle{file: f, name: name, boot: m.boot}, nil
 }
@@ -259,6 +261,21 @@ func (m *MemFS) SyncDir(dir string) error {
 	}
 	m.commit(d, len(d.changes))
 	return nil
+}
+
+// Identity implements Identifier. A Clone is the same disk at another time, not a copy of its files.
+func (m *MemFS) Identity(name string) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d, base, err := m.dir("identity", name)
+	if err != nil {
+		return "", err
+	}
+	f := d.names[base]
+	if f == nil {
+		return "", &fs.PathError{Op: "identity", Path: name, Err: fs.ErrNotExist}
+	}
+	return fmt.Sprintf("file %d", f.id), nil
 }
 
 // Lock implements FS.

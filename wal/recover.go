@@ -43,7 +43,13 @@ func (l *Log) open() error {
 		return err
 	}
 	if len(l.segments) == 0 {
-		return l.create()
+		if err := l.create(); err != nil {
+			return err
+		}
+		return l.beginOriginal()
+	}
+	if err := l.checkOriginal(); err != nil {
+		return err
 	}
 	r := recovery{log: l}
 	for k, seg := range l.segments {
@@ -97,7 +103,7 @@ func (l *Log) openFiles() ([]segmentHeader, error) {
 	var headers []segmentHeader
 	for _, name := range names {
 		switch {
-		case name == lockName:
+		case name == lockName, name == originalName, name == originalName+newSuffix:
 		case strings.HasSuffix(name, spareSuffix):
 			err = l.openSpare(name)
 		case strings.HasSuffix(name, segmentSuffix):

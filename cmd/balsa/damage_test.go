@@ -26,7 +26,7 @@ func TestDamagedFilesAreNeverSilent(t *testing.T) {
 
 	var files []string
 	err := filepath.WalkDir(s.dir, func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.Type().IsRegular() && entry.Name() != "LOCK" {
+		if err == nil && entry.Type().IsRegular() && entry.Name() != "LOCK" && entry.Name() != "ORIGINAL" {
 			files = append(files, path)
 		}
 		return err
@@ -49,6 +49,7 @@ func TestDamagedFilesAreNeverSilent(t *testing.T) {
 			if err := os.CopyFS(copied.dir, os.DirFS(s.dir)); err != nil {
 				t.Fatal(err)
 			}
+			forget(t, copied.dir)
 			target := filepath.Join(copied.dir, name)
 			data, err := os.ReadFile(target)
 			if err != nil {
@@ -74,6 +75,43 @@ func TestDamagedFilesAreNeverSilent(t *testing.T) {
 		}
 	}
 	t.Logf("%d files; %d damages refused, %d harmless", len(files), refused, served)
+}
+
+// TestACopyOfADataDirectoryIsRefused: a copy, from a backup, say, would vote a second time, or would have forgotten what the member has promised since.
+func TestACopyOfADataDirectoryIsRefused(t *testing.T) {
+	s := newServer(t, "m1")
+	p := s.start(t)
+	must(t, "put", "a", "1", "--endpoints", s.client)
+	p.stop()
+	copied := &server{name: s.name, dir: filepath.Join(t.TempDir(), "copy"), client: s.client, peer: s.peer}
+	if err := os.CopyFS(copied.dir, os.DirFS(s.dir)); err != nil {
+		t.Fatal(err)
+	}
+	member := startBalsa(t, nil, copied.flags()...)
+	if serves(t, member) {
+		t.Fatal("it serves")
+	}
+	if out, code := member.output(), member.wait(); code != 1 || !strings.Contains(out, "copy") || !strings.Contains(out, "remove") {
+		t.Fatalf("exit code %d:\n%s", code, out)
+	}
+	// A directory that was moved is a copy whose original is no more. Who says so is believed.
+	forget(t, copied.dir)
+	member = startBalsa(t, nil, copied.flags()...)
+	if !serves(t, member) {
+		t.Fatalf("it does not serve:\n%s", member.output())
+	}
+	if got := must(t, "get", "a", "--endpoints", s.client); got != "a\n1\n" {
+		t.Errorf("it serves %q", got)
+	}
+	member.stop()
+}
+
+// forget has a copy of a data directory pass for the original.
+func forget(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.Remove(filepath.Join(dir, "raft", "wal", "ORIGINAL")); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // serves waits until a member serves, or has ended instead.
