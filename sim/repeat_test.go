@@ -55,7 +55,11 @@ func TestTheSameSeedGivesTheSameTrace(t *testing.T) {
 	same(t, "a process on one processor", want, tracesOf(t, exec.Command(self), "GOMAXPROCS=1", "GOGC=400"))
 	same(t, "a process on eight processors, with a small heap", want, tracesOf(t, exec.Command(self), "GOMAXPROCS=8", "GOGC=10"))
 
-	runner := filepath.Join(runtime.GOROOT(), "lib", "wasm", "go_js_wasm_exec")
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	runner := filepath.Join(strings.TrimSpace(string(root)), "lib", "wasm", "go_js_wasm_exec")
 	if _, err := exec.LookPath("node"); err != nil {
 		t.Logf("WebAssembly is left out: %v", err)
 		return
