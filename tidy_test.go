@@ -209,3 +209,36 @@ func TestNothingIsLeftOpen(t *testing.T) {
 		}
 	}
 }
+
+var markdownLink = regexp.MustCompile(`\]\(([^)#\s]+)[^)]*\)`)
+
+// TestLinksLeadSomewhere looks at every link of every page to a file of ours.
+func TestLinksLeadSomewhere(t *testing.T) {
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "node_modules" || d.Name() == "bin") {
+			return fs.SkipDir
+		}
+		if filepath.Ext(path) != ".md" {
+			return nil
+		}
+		page, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, match := range markdownLink.FindAllStringSubmatch(string(page), -1) {
+			if strings.Contains(match[1], ":") {
+				continue // somebody else's page
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), match[1])); err != nil {
+				t.Errorf("%s links to %s, which does not exist", path, match[1])
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
