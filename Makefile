@@ -54,7 +54,7 @@ mutants: ## hunt every deliberate bug with the simulator, and write the table in
 compat: ## ask Balsa and a real etcd the same, COMPAT_CHECKS (10000) times over
 	cd compat && $(GO) test -count=1 -timeout 4h -run TestBalsaAnswersAsEtcdDoes . -rapid.checks=$(COMPAT_CHECKS)
 
-bench: ## measure Balsa beside other libraries and the machine's limits, into docs/benchmarks (BENCH="run -h" tells of more)
+bench: ## measure Balsa beside other libraries, etcd and the machine's limits, into docs/benchmarks (BENCH="run -h" tells of more)
 	cd bench && $(GO) run . $(BENCH)
 
 microbench: ## run the benchmarks of each room

@@ -11,11 +11,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
 // TestMain lets the test's program be what bench starts itself as.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && os.Args[1] == "measure" {
+	if len(os.Args) == 3 && (os.Args[1] == "measure" || os.Args[1] == "nothing") {
 		if err := command(context.Background(), os.Args[1:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -54,6 +57,44 @@ func TestARunMakesAReport(t *testing.T) {
 	}
 	for _, plot := range plots {
 		checkXML(t, plot)
+	}
+}
+
+// The same for servers: real processes, of which every member is asked for what was acknowledged.
+func TestServersAreMeasured(t *testing.T) {
+	out := t.TempDir()
+	err := command(t.Context(), []string{
+		"run", "-levels", "server", "-systems", "balsa,nothing", "-loads", "put,put to the leader,transaction,mixed,serializable range,put to one member",
+		"-clients", "6", "-rounds", "1", "-warmup", "10ms", "-measure", "100ms", "-dir", t.TempDir(), "-out", out,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := readRuns(t, filepath.Join(out, "runs.csv"))
+	if want := 1 + 6*2; len(rows) != want {
+		t.Errorf("%d rows, want %d", len(rows), want)
+	}
+}
+
+func TestALostPutIsFound(t *testing.T) {
+	c := client{key: []byte("k"), value: make([]byte, 8)}
+	for range 5 {
+		c.next()
+		_ = c.note(nil)
+	}
+	c.next() // its answer never came
+	at := func(version int64, number byte) *pb.RangeResponse {
+		return &pb.RangeResponse{Kvs: []*mvccpb.KeyValue{{Version: version, Value: []byte{0, 0, 0, 0, 0, 0, 0, number}}}}
+	}
+	for _, good := range []*pb.RangeResponse{at(5, 5), at(6, 6)} {
+		if err := c.check(good); err != nil {
+			t.Errorf("%v: %v", good, err)
+		}
+	}
+	for _, bad := range []*pb.RangeResponse{{}, at(4, 5), at(5, 4), at(7, 6), at(6, 7)} {
+		if c.check(bad) == nil {
+			t.Errorf("%v passes", bad)
+		}
 	}
 }
 

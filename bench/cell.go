@@ -23,7 +23,7 @@ func measureHere(encoded string) error {
 	if err != nil {
 		return err
 	}
-	measure := map[string]func(Spec, string) (Result, error){levelLibrary: measureLibrary, levelLimit: measureLimit}[s.Level]
+	measure := map[string]func(Spec, string) (Result, error){levelLibrary: measureLibrary, levelLimit: measureLimit, levelServer: measureServer}[s.Level]
 	if measure == nil {
 		return fmt.Errorf("there is no level %q", s.Level)
 	}
@@ -36,7 +36,7 @@ func measureHere(encoded string) error {
 }
 
 // measureApart runs the measurement in a process of its own, in an empty directory, and kills it with all that it started if it takes too long.
-func measureApart(ctx context.Context, s Spec, dir string) (Result, error) {
+func measureApart(ctx context.Context, s Spec, dir string, environment []string) (Result, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return Result{}, err
 	}
@@ -56,7 +56,7 @@ func measureApart(ctx context.Context, s Spec, dir string) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.Warmup+s.Measure+5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, self, "measure", string(encoded))
-	cmd.Dir = dir
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), environment...)
 	prepareProcess(cmd)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs

@@ -37,20 +37,26 @@ func command(ctx context.Context, args []string) error {
 		if len(args) == 2 {
 			return measureHere(args[1])
 		}
+	case "nothing": // and as the server that does nothing
+		if len(args) == 2 {
+			return serveNothing(ctx, args[1])
+		}
 	}
 	return fmt.Errorf("%s", usageText)
 }
 
 // runCommand measures everything that the flags ask for, and writes the report.
 func runCommand(ctx context.Context, args []string) error {
-	p := plan{proposers: []int{1, 64, 1024, 10000}, sizes: []int{16, 1024}, groups: []int{1, 48}}
+	p := plan{proposers: []int{1, 64, 1024, 10000}, sizes: []int{16, 1024}, groups: []int{1, 48}, clients: []int{1, 1000}}
 	var dir, out string
 	flags := flag.NewFlagSet("bench run", flag.ExitOnError)
-	flags.Var((*names)(&p.levels), "levels", "`levels` to measure: limit, library (default all)")
+	flags.Var((*names)(&p.levels), "levels", "`levels` to measure: limit, library, server (default all)")
 	flags.Var((*names)(&p.systems), "systems", "`systems` to measure (default all; see bench list)")
+	flags.Var((*names)(&p.loads), "loads", "`loads` of servers to measure (default all; see bench list)")
 	flags.Var((*numbers)(&p.proposers), "proposers", "how `many` propose to a library at the same time")
 	flags.Var((*numbers)(&p.sizes), "sizes", "`bytes` of a library's command")
 	flags.Var((*numbers)(&p.groups), "groups", "how `many` groups a library has")
+	flags.Var((*numbers)(&p.clients), "clients", "how `many` clients ask a server at the same time")
 	flags.Float64Var(&p.rate, "rate", 0, "requests a second in an open loop (default a closed loop)")
 	flags.IntVar(&p.rounds, "rounds", 5, "how often each measurement is made")
 	flags.DurationVar(&p.warmup, "warmup", time.Second, "how long a load runs before it counts")
@@ -86,8 +92,17 @@ func runCommand(ctx context.Context, args []string) error {
 }
 
 func listCommand() error {
+	fmt.Println("libraries:")
 	for _, s := range replica.Systems {
-		fmt.Println(s.Name)
+		fmt.Println("  " + s.Name)
+	}
+	fmt.Println("servers:")
+	for _, s := range servers {
+		fmt.Println("  " + s.name)
+	}
+	fmt.Println("loads of servers:")
+	for _, l := range serverLoads {
+		fmt.Printf("  %-24s %s\n", l.name, l.what)
 	}
 	return nil
 }

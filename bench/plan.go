@@ -12,11 +12,12 @@ import (
 
 // plan says what a run measures.
 type plan struct {
-	levels, systems          []string // empty means all
-	proposers, sizes, groups []int
-	rate                     float64
-	rounds                   int
-	warmup, measure          time.Duration
+	levels, systems                   []string // empty means all
+	proposers, sizes, groups, clients []int
+	loads                             []string
+	rate                              float64
+	rounds                            int
+	warmup, measure                   time.Duration
 }
 
 func (p *plan) wants(list []string, name string) bool {
@@ -54,7 +55,7 @@ func (p *plan) cells() []cell {
 			}
 		}
 	}
-	return all
+	return append(all, p.serverCells()...)
 }
 
 // cell is a Spec without a system, and the systems.

@@ -58,6 +58,9 @@ func newPlot(file, title, unit string, kind Spec, summaries []summary, value fun
 			continue
 		}
 		who := "proposers"
+		if kind.Level == levelServer {
+			who = "clients"
+		}
 		p.groups = append(p.groups, plural(s.cell.Workers, who))
 		for _, r := range s.rows {
 			if p.system(r.system) < 0 {

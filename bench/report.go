@@ -21,7 +21,7 @@ func (r *run) report(dir string, args []string) error {
 	writeTable(&text, []string{"what", "is"}, describe(args))
 	fmt.Fprintf(&text, "Figures are medians over %d rounds, with the least and the greatest. All systems are measured in each round, one after the other, each in a process and a directory of its own. ", r.plan.rounds)
 	fmt.Fprintf(&text, "A load runs for %v before it counts, and counts for %v. Afterwards every replica was asked for every write that was acknowledged. ", r.plan.warmup, r.plan.measure)
-	fmt.Fprintf(&text, "CPU is processor time for one operation: with the load, which runs in the same process. ")
+	fmt.Fprintf(&text, "CPU is processor time for one operation: of libraries with the load, which runs in the same process; of servers all members together, without the load. ")
 	fmt.Fprintf(&text, "fsyncs are those of all replicas together, for one operation. Memory is the most that a process had resident.\n")
 	level := ""
 	for _, s := range summaries {
@@ -49,14 +49,20 @@ func (r *run) report(dir string, args []string) error {
 }
 
 var headings = map[string]string{
-	levelLimit: "What the machine can do", levelLibrary: "Libraries: three replicas in one process",
+	levelLimit: "What the machine can do", levelLibrary: "Libraries: three replicas in one process", levelServer: "Servers, asked over gRPC",
 }
 
 // title names a cell without what its level says already.
 func title(s Spec) string {
 	parts := []string{}
+	if s.Level == levelServer {
+		parts = append(parts, serverLoadTitle(s.Load))
+	}
 	if s.Workers > 0 {
 		who := "proposers"
+		if s.Level == levelServer {
+			who = "clients"
+		}
 		parts = append(parts, plural(s.Workers, who))
 	}
 	if s.Size > 0 {

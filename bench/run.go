@@ -19,7 +19,8 @@ type run struct {
 	began    time.Time
 	progress io.Writer
 
-	results []Result
+	environment []string
+	results     []Result
 }
 
 // measure goes through the rounds. In each, a cell's systems follow each other, and another one is first.
@@ -27,6 +28,9 @@ func (r *run) measure(ctx context.Context) error {
 	cells := r.plan.cells()
 	if len(cells) == 0 {
 		return errors.New("there is nothing to measure with these flags")
+	}
+	if err := r.buildServers(ctx, cells); err != nil {
+		return err
 	}
 	all := 0
 	for _, c := range cells {
@@ -38,7 +42,7 @@ func (r *run) measure(ctx context.Context) error {
 			for j := range c.systems {
 				s := c.spec
 				s.System = c.systems[(j+round)%len(c.systems)]
-				result, err := measureApart(ctx, s, filepath.Join(r.dir, fmt.Sprintf("%d-%d-%s", round, i, s.System)))
+				result, err := measureApart(ctx, s, filepath.Join(r.dir, fmt.Sprintf("%d-%d-%s", round, i, s.System)), r.environment)
 				if err != nil || ctx.Err() != nil {
 					return errors.Join(err, ctx.Err())
 				}

@@ -10,6 +10,7 @@ import (
 // The levels that are measured.
 const (
 	levelLibrary = "library" // three replicas in one process
+	levelServer  = "server"  // processes that are asked over gRPC
 	levelLimit   = "limit"   // the machine alone
 )
 
