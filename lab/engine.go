@@ -12,7 +12,8 @@ import (
 const (
 	maxInputs  = 20_000
 	maxEvents  = 20_000  // kept for one answer; the oldest go first
-	maxAdvance = 400_000 // happenings in one request
+	maxAdvance = 100_000 // happenings in one request
+	maxStep    = 5 * time.Second
 	maxRequest = 4 << 20 // bytes
 )
 
@@ -175,7 +176,7 @@ func (e *Engine) loadCampaign() error {
 
 // goTo replays until a point. Inputs of that very moment have been given then.
 func (e *Engine) goTo(p Point) error {
-	for len(e.future) > 0 && !p.before(e.future[0].At) {
+	for len(e.future) > 0 && e.comesBy(e.future[0].At, p) {
 		if err := e.giveNext(); err != nil {
 			return err
 		}
@@ -184,25 +185,34 @@ func (e *Engine) goTo(p Point) error {
 	return nil
 }
 
-// before tells whether the point is before another one: a point without N is after everything of its time.
-func (p Point) before(o Point) bool {
-	if p.T != o.T {
-		return p.T < o.T
+// comesBy tells whether an input at a moment has been given by a point. One without N has been given once all of its time has happened, which has to happen to be known.
+func (e *Engine) comesBy(input, p Point) bool {
+	switch {
+	case input.T != p.T:
+		return input.T < p.T
+	case p.N == 0:
+		return true
+	case input.N != 0:
+		return input.N <= p.N
 	}
-	return p.N != 0 && (o.N == 0 || p.N < o.N)
+	e.reach(p)
+	next, any := e.world.Upcoming()
+	return !any || next > time.Duration(p.T)
 }
 
 // reach lets happen what happens up to a point.
-func (e *Engine) reach(p Point) bool {
-	if p.N == 0 {
-		return e.world.AdvanceTo(time.Duration(p.T))
-	}
-	for e.world.Events() < p.N {
-		if !e.world.Step() {
-			return false
+func (e *Engine) reach(p Point) {
+	t := time.Duration(p.T)
+	for {
+		next, any := e.world.Upcoming()
+		if !any || next > t {
+			e.world.AdvanceTo(t)
+			return
+		}
+		if p.N != 0 && e.world.Events() >= p.N || !e.world.Step() {
+			return
 		}
 	}
-	return true
 }
 
 // giveNext gives the next input of the future, at its time.
@@ -251,8 +261,9 @@ func (e *Engine) advanceTo(to time.Duration) error {
 	return nil
 }
 
-// advanceBy goes on until there is an event that counts.
+// advanceBy goes on until there is an event that counts, but not for longer than maxStep of virtual time.
 func (e *Engine) advanceBy(counts func(*Event) bool) error {
+	limit := e.world.Now() + maxStep
 	for range maxAdvance {
 		seen := e.tape.last
 		next, any := e.world.Upcoming()
@@ -260,6 +271,10 @@ func (e *Engine) advanceBy(counts func(*Event) bool) error {
 			if at := e.future[0].At; !any || (Point{T: int64(next), N: e.world.Events() + 1}).after(at) {
 				return e.giveNext()
 			}
+		}
+		if any && next > limit {
+			e.world.AdvanceTo(limit)
+			return nil
 		}
 		if !any || !e.world.Step() {
 			return nil

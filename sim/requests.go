@@ -49,6 +49,7 @@ type Request struct {
 	host    *host
 	life    uint64
 	pending *engine.Pending
+	served  uint64 // how often a member was told of it: more often than it was tried, if messages are doubled
 }
 
 // Ended tells whether the client has its answer, or gave up.
@@ -184,7 +185,8 @@ func (s *steering) serve(id uint64, attempt int, h *host) {
 		})
 		return
 	}
-	c := Command{Client: uint64(r.Client), Request: id, Attempt: uint64(attempt), Verb: r.Verb, Key: r.Key, Value: r.Value, Expect: r.Expect}
+	r.served++
+	c := Command{Client: uint64(r.Client), Request: id, Attempt: r.served, Verb: r.Verb, Key: r.Key, Value: r.Value, Expect: r.Expect}
 	pending := m.running.ProposeAsync(c.encode(), func(result engine.Result, err error) {
 		if err != nil {
 			s.reply(id, attempt, h, Reply{}, err, errors.Is(err, engine.ErrIndeterminate))

@@ -31,6 +31,7 @@ type Setup struct {
 const (
 	MaxSteeredMembers = 9
 	maxSpan           = time.Minute
+	minHeartbeat      = time.Millisecond
 )
 
 func (s *Span) check(what string) error {
@@ -48,6 +49,9 @@ func (s *Setup) check() error {
 		return fmt.Errorf("a loss of %d in 1,000 is not within 0 to 1,000", s.Loss)
 	}
 	core := s.Raft.Apply(raft.Config{ID: 1})
+	if core.HeartbeatInterval < minHeartbeat {
+		return fmt.Errorf("a heartbeat every %v is too often: it has to be at least %v", core.HeartbeatInterval, minHeartbeat)
+	}
 	return errors.Join(s.Delay.check("the delay of messages"), s.Disk.check("the time of an fsync"), core.Validate())
 }
 
