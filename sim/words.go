@@ -88,10 +88,14 @@ func (n *note) words() (string, bool) {
 		}
 		return head + text, true
 	case noteClient:
-		if n.b == 0 {
-			return head + n.text, true
+		text := strings.TrimSuffix(n.text, ", <nil>")
+		if who, done := strings.CutSuffix(text, "is answered: <nil>"); done {
+			text = who + "is answered: it is done"
 		}
-		return head + fmt.Sprintf("client %d %s", n.b, strings.TrimSuffix(n.text, ", <nil>")), true
+		if n.b == 0 {
+			return head + text, true
+		}
+		return head + fmt.Sprintf("client %d %s", n.b, text), true
 	case noteCrash, noteBoot, notePause, noteResume, noteFault, notePhase:
 		return head + n.text, n.at > 0 || n.kind != notePhase // The first says what was drawn.
 	case noteLost:
