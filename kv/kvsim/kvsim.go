@@ -36,7 +36,12 @@ type Application struct {
 var _ sim.Application = Application{}
 
 // Name implements sim.Application.
-func (Application) Name() string { return "key-value store" }
+func (a Application) Name() string {
+	if a.CrashPoints {
+		return "key-value store with crash points"
+	}
+	return "key-value store"
+}
 
 // dir is where a store is on its volume.
 const dir = "kv"

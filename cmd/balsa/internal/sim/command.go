@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/balsa-raft/balsa/cmd/balsa/internal/cli"
+	"github.com/balsa-raft/balsa/kv/kvsim"
 	"github.com/balsa-raft/balsa/raft"
 	"github.com/balsa-raft/balsa/sim"
 	"github.com/balsa-raft/balsa/transport/wire"
@@ -69,7 +71,7 @@ type worldFlags struct {
 
 func (f *worldFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.profile, "profile", "swarm", "what kind of worlds: "+strings.Join(profileNames(), ", "))
-	flags.StringVar(&f.workload, "workload", "", "what the clients do: "+strings.Join(sim.WorkloadNames(), ", ")+" (drawn by default)")
+	flags.StringVar(&f.workload, "workload", "", "what the clients do: "+strings.Join(sim.WorkloadNames(), ", ")+" (drawn by default); kv and kv-crash run Balsa's own store")
 	flags.IntVar(&f.members, "members", 0, "how many members each group is founded with (drawn by default, 1 to 7)")
 	flags.IntVar(&f.groups, "groups", 0, "how many groups share the hosts (drawn by default)")
 	flags.IntVar(&f.clients, "clients", 0, "how many clients each group has (drawn by default)")
@@ -79,6 +81,10 @@ func (f *worldFlags) add(flags *pflag.FlagSet) {
 
 func (f *worldFlags) options(changed func(name string) bool) (sim.Options, error) {
 	o := sim.Options{Profile: f.profile, Workload: f.workload, Members: f.members, Groups: f.groups, Clients: f.clients, Duration: f.duration, Codec: codec{}}
+	application(&o)
+	if o.Workload != "" && !slices.Contains(sim.WorkloadNames(), o.Workload) {
+		return o, cli.Usagef("there is no workload %q: choose one of %s", o.Workload, workloadNames())
+	}
 	if changed("faults") {
 		o.Faults = []string{}
 		for _, name := range f.faults {
@@ -91,6 +97,34 @@ func (f *worldFlags) options(changed func(name string) bool) (sim.Options, error
 		return o, cli.Usagef("%v", err)
 	}
 	return o, nil
+}
+
+// stores are the workloads of the key-value store, by their names here: it is no part of package sim, but lies above it.
+var stores = []struct {
+	name, about string
+	application kvsim.Application
+}{
+	{"kv", "Balsa's own store on Pebble", kvsim.Application{}},
+	{"kv-crash", "the same, with processes that end in the middle of what Pebble does", kvsim.Application{CrashPoints: true}},
+}
+
+// application puts a store in the place of its name: the one here, or the one that a replay file has.
+func application(o *sim.Options) {
+	for _, s := range stores {
+		if o.Workload == s.name || o.Regime != nil && o.Regime.Workload == s.application.Name() {
+			o.Workload, o.Application = "", s.application
+			return
+		}
+	}
+}
+
+// workloadNames tells what --workload knows.
+func workloadNames() string {
+	text := strings.Join(sim.WorkloadNames(), ", ")
+	for _, s := range stores {
+		text += ", " + s.name + " (" + s.about + ")"
+	}
+	return text
 }
 
 func profileNames() []string {

@@ -99,6 +99,7 @@ func (t *telling) replay(ctx context.Context, name string, out io.Writer) error 
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	r.Options.Codec = t.codec
+	application(&r.Options)
 	if !t.story {
 		fmt.Fprintf(out, "%s failed in seed %d, found by Balsa %s; this is %s.\n", r.Property, r.Found, r.Balsa, cli.Version())
 		printWorld(out, r.Seed, &r.Options)

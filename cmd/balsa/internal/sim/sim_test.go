@@ -22,12 +22,23 @@ func (l liar) Decode(b []byte) (raft.GroupID, raft.Message, error) {
 	return group, m, err
 }
 
-// TestAFailureIsTold has a campaign that fails: what it prints, the file it leaves, and that the file brings the failure back.
+// TestAFailureIsTold has campaigns that fail: what they print, the files they leave, and that a file brings the failure back.
 func TestAFailureIsTold(t *testing.T) {
+	for _, workload := range []string{"registers", "kv"} {
+		t.Run(workload, func(t *testing.T) { failureIsTold(t, workload) })
+	}
+}
+
+func failureIsTold(t *testing.T, workload string) {
 	dir := t.TempDir()
 	var out, errs strings.Builder
-	f := campaignFlags{seeds: 200, from: 1, workers: 2, world: worldFlags{profile: "swarm"}, shrinkFor: time.Minute, dir: dir}
-	err := f.run(t.Context(), sim.Options{Codec: liar{}}, &out, &errs)
+	f := campaignFlags{seeds: 200, from: 1, workers: 2, world: worldFlags{profile: "swarm", workload: workload}, shrinkFor: 20 * time.Second, dir: dir}
+	world, err := f.world.options(func(string) bool { return false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	world.Codec = liar{}
+	err = f.run(t.Context(), world, &out, &errs)
 	if err == nil || !strings.Contains(err.Error(), "failed") {
 		t.Fatalf("the campaign ended with %v\n%s", err, out.String())
 	}
