@@ -186,6 +186,7 @@ export class SpaceTime {
           g.font = `600 10px ${getComputedStyle(this.canvas).fontFamily}`;
           g.textBaseline = "bottom";
           g.fillText(word("spacetime.leads", { term: s.term }), a + 3, y - 4);
+          g.font = `11px ${getComputedStyle(this.canvas).fontFamily}`;
         }
       }
     });
