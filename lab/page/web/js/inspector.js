@@ -175,7 +175,7 @@ function facts(list) {
 
 /** @param {"th" | "td"} cell @param {any[]} values */
 function row(cell, values) {
-  return html("tr", {}, ...values.map((v) => html(cell, {}, String(v))));
+  return html("tr", {}, ...values.map((v) => html(v === "" ? "td" : cell, {}, String(v))));
 }
 
 /** What the signs mean. */

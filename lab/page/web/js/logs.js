@@ -86,7 +86,7 @@ export class Logs {
     const leader = this.session.leader();
     const head = html("tr", {}, html("th", { scope: "col", class: "who" }, word("logs.index")));
     for (let i = first; i <= last; i++) head.append(html("th", { scope: "col" }, String(i)));
-    head.append(html("th", { class: "tail" }));
+    head.append(html("td", { class: "tail" }));
     const body = html("tbody");
     for (const m of members) body.append(this.#row(m, leader, first, last));
     this.table.replaceChildren(html("caption", { class: "unseen" }, word("logs.title")), html("thead", {}, head), body);

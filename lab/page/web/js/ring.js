@@ -108,7 +108,8 @@ export class Ring {
 
   /** @param {Member} m */
   #makeMember(m) {
-    const group = svg("g", { class: "member", tabindex: 0, role: "button", "data-member": m.id });
+    const group = svg("g", { class: "member", "data-member": m.id });
+    const hit = svg("g", { class: "hit", tabindex: 0, role: "button" });
     const select = (/** @type {any} */ e) => {
       this.callbacks.select({ kind: "member", id: m.id });
       e.stopPropagation();
@@ -125,17 +126,22 @@ export class Ring {
         select(e);
       }
     });
-    group.append(
+    hit.append(
       svg("circle", { class: "focus", r: discRadius + 13, fill: "none" }),
       svg("circle", { class: "disc", r: discRadius }),
       svg("circle", { class: "inner", r: discRadius - 5, fill: "none" }),
       svg("path", { class: "timer", fill: "none" }),
+    );
+    // What these say is in the button's label.
+    const words = svg("g", { "aria-hidden": "true" });
+    words.append(
       svg("text", { class: "name", y: -8, "text-anchor": "middle" }),
       svg("text", { class: "term", y: 15, "text-anchor": "middle" }),
       svg("g", { class: "votes" }),
       svg("text", { class: "role", y: discRadius + 28, "text-anchor": "middle" }),
       svg("g", { class: "minilog" }),
     );
+    group.append(hit, words);
     return group;
   }
 
@@ -143,11 +149,15 @@ export class Ring {
   #drawMember(group, m) {
     const { x, y } = this.place(`n${m.id}`);
     const role = seenRole(m);
-    const [focus, disc, inner, timer, name, term, votes, label, minilog] = group.children;
+    const [hit, words] = group.children;
+    const [focus, disc, inner, timer] = hit.children;
+    const [name, term, votes, label, minilog] = words.children;
     const selected = this.selection?.kind === "member" && this.selection.id === m.id;
     set(group, {
       transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})`,
       class: `member ${role}${m.process === "paused" ? " paused" : ""}${selected ? " selected" : ""}${this.highlit.has(`n${m.id}`) ? " lit" : ""}${m.in ? "" : " outside"}`,
+    });
+    set(hit, {
       "aria-label": word("ring.member", { name: nameOf(m.id), role: word(`role.${role}`), term: m.term }),
       "aria-pressed": String(selected),
     });

@@ -27,9 +27,6 @@ export const speeds = [1, 1 / 2, 1 / 5, 1 / 10, 1 / 20, 1 / 50, 1 / 100, 1 / 200
 
 export const ms = 1_000_000;
 
-/** @param {Point} a @param {Point} b */
-const after = (a, b) => a.t > b.t || (a.t === b.t && (a.n ?? Infinity) > (b.n ?? Infinity));
-
 /**
  * It tells "state" when there is a new state, "run" when another run, branch or setting of the player is in force, and "error" when something was refused.
  */
@@ -77,11 +74,12 @@ export class Session extends EventTarget {
    * Has the engine do something, after what it was asked before, and takes in the answer.
    * @param {string} what
    * @param {() => object} fields made when its turn comes
+   * @param {(answer: Answer) => Promise<Answer>} [then] what else to ask, before anybody else does
    * @returns {Promise<Answer | null>} null if it was refused
    */
-  #ask(what, fields) {
+  #ask(what, fields, then) {
     this.busy++;
-    const answer = this.queue.then(() => this.engine.ask({ do: what, ...fields() }));
+    const answer = this.queue.then(() => this.engine.ask({ do: what, ...fields() })).then((a) => (then && !a.error ? then(a) : a));
     this.queue = answer.catch(() => {});
     return answer.then(
       (a) => {
@@ -197,15 +195,14 @@ export class Session extends EventTarget {
    * @returns {Promise<boolean>}
    */
   async give(input) {
-    const answer = await this.#ask("input", () => ({ input }));
-    if (!answer?.input) {
-      return false;
-    }
+    const answer = await this.#ask("input", () => ({ input }), async (answer) => {
+      // The engine knows which inputs came before this one, since of one moment there may be several. Nothing may come in between.
+      answer.run = (await this.engine.ask({ do: "run" })).run;
+      return answer;
+    });
+    if (!answer?.input) return false;
     if (this.inThePast) this.#fork();
-    const at = answer.input.at ?? { t: this.state.t };
-    const inputs = (this.branch.run.inputs ?? []).filter((i) => i.at && !after(i.at, at));
-    inputs.push(answer.input);
-    this.branch.run = { ...this.branch.run, inputs };
+    if (answer.run) this.branch.run = answer.run;
     this.#take(answer, false);
     this.#tell("run");
     this.#tell("state");

@@ -52,6 +52,8 @@ export class Tour {
     /** @type {number[]} the moment of each step */
     this.moments = [];
     this.run = -1;
+    /** whether a chapter is being looked through for its moments */
+    this.starting = false;
     page.scenario.addEventListener("change", () => (page.scenario.value ? this.start(page.scenario.value) : this.free(true)));
     this.words();
   }
@@ -74,6 +76,7 @@ export class Tour {
   /** Leaves the tour: the run is the reader's. @param {boolean} [afresh] with a new run of five */
   free(afresh = false) {
     this.chapter = null;
+    if (location.hash.startsWith("#scene=")) history.replaceState(null, "", location.pathname + location.search);
     this.page.scenario.value = "";
     this.page.ring.highlit.clear();
     this.#caption();
@@ -85,17 +88,27 @@ export class Tour {
   async start(scene) {
     const [name, number] = scene.split(".");
     const chapter = /** @type {Chapter | undefined} */ (chapters.find((c) => c.name === name)) ?? /** @type {Chapter} */ (chapters[0]);
+    if (this.starting) return;
+    this.starting = true;
+    this.session.pause();
+    this.session.busy++;
+    try {
+      this.moments = await this.#find(chapter);
+    } finally {
+      this.session.busy--;
+      this.starting = false;
+    }
     this.chapter = chapter;
     this.page.scenario.value = chapter.name;
-    this.moments = [];
     this.page.select(null);
-    await this.#find(chapter);
     this.run = -1;
     await this.#go(Math.min(Math.max(Number(number ?? 1) - 1, 0), chapter.steps.length - 1), false);
   }
 
   /** Plays every run of the chapter to its end once, unseen, to find the moments of the steps. @param {Chapter} chapter */
   async #find(chapter) {
+    /** @type {number[]} */
+    const moments = [];
     let t = 0;
     for (let r = 0; r < chapter.runs.length; r++) {
       const answer = await this.session.engine.ask({ do: "load", run: chapter.runs[r], until: { t: chapter.ends[r] * ms } });
@@ -104,14 +117,15 @@ export class Tour {
       chapter.steps.forEach((step, i) => {
         if ((step.run ?? 0) !== r) return;
         if (step.until) t = moment(step.until, answer.events ?? [], `${chapter.name}, step ${i + 1}`);
-        this.moments[i] = t;
+        moments[i] = t;
       });
     }
+    return moments;
   }
 
   next() {
     const { chapter } = this;
-    if (!chapter) return;
+    if (!chapter || this.starting) return;
     if (this.session.playing) {
       // Who does not want to wait need not.
       this.session.pause();
@@ -127,7 +141,7 @@ export class Tour {
 
   back() {
     const { chapter } = this;
-    if (!chapter) return;
+    if (!chapter || this.starting) return;
     if (this.step > 0) {
       this.#go(this.step - 1, false);
       return;
