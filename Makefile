@@ -1,4 +1,5 @@
-# Everything that one does with this repository by hand. Needs Go and git, nothing else: tools come as Go modules, at fixed versions.
+# Everything that one does with this repository by hand. Needs Go and git: tools come as Go modules, at fixed versions, and Chromium is installed on Debian if
+# it is missing.
 
 GO          ?= go
 STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -12,7 +13,7 @@ WASM_PACKAGES = ./raft/... ./wal/... ./engine/... ./sim ./lab
 # Directories with a go.mod of their own: what they need never enters ours.
 MODULES = $(patsubst %/go.mod,%,$(wildcard */go.mod))
 
-.PHONY: help demo build sim site test race fuzz crashpoints mutants compat bench microbench figures lint wasm modules
+.PHONY: help demo build sim site test race fuzz crashpoints mutants compat bench microbench figures lint wasm chromium modules
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +31,7 @@ sim: build ## simulate deployments under every fault for SIMTIME (1h), and stop 
 site: ## build the lab as a static site, in site/
 	$(GO) run ./lab/site/build site
 
-test: lint wasm ## check everything that a change has to pass
+test: lint wasm chromium ## check everything that a change has to pass
 	$(GO) test -timeout 20m ./...
 	@set -e; for module in $(MODULES); do echo "cd $$module && $(GO) test ./..."; (cd $$module && $(GO) test ./...); done
 
@@ -77,6 +78,14 @@ lint: ## check formatting, go vet, staticcheck
 	$(GO) vet ./...
 	$(STATICCHECK) ./...
 	@set -e; for module in $(MODULES); do echo "cd $$module && $(GO) vet ./... && staticcheck ./..."; (cd $$module && $(GO) vet ./... && $(STATICCHECK) ./...); done
+
+# The lab's page is tested in a real browser. On Debian it is installed if it is missing; elsewhere BALSA_CHROMIUM names it.
+chromium:
+	@if [ -n "$$BALSA_CHROMIUM" ] || command -v chromium chromium-browser google-chrome >/dev/null; then exit 0; fi; \
+		if ! command -v apt-get >/dev/null; then echo "the lab's tests need Chromium: install it, or name it in BALSA_CHROMIUM"; exit 1; fi; \
+		echo "installing Chromium for the lab's tests"; \
+		as=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+		$$as apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk >/dev/null
 
 wasm:
 	GOOS=js GOARCH=wasm $(GO) build $(WASM_PACKAGES)
