@@ -21,6 +21,7 @@ type admin struct {
 	number  int
 	host    *host
 	pending *engine.Pending
+	name    string // what the change is counted as, besides
 	// doubt is until when a change that nobody answered may yet be made.
 	doubt time.Duration
 }
@@ -81,11 +82,15 @@ func (a *admin) changeAt(m *member) {
 	if m == nil || !known || a.busy || a.world.hurting() {
 		return
 	}
-	ch, what := a.draw(conf)
-	if what == "" {
-		return
+	if ch, what := a.draw(conf); what != "" {
+		a.request(m, ch, what, "change")
 	}
+}
+
+// request asks a member for a change, in the name of a fault or of the workload, which has an effect when the change is made.
+func (a *admin) request(m *member, ch raft.Change, what, name string) {
 	a.world.counts.injected("change")
+	a.name = name
 	a.busy, a.host, a.pending = true, m.host, nil
 	a.number++
 	number := a.number
@@ -114,6 +119,9 @@ func (a *admin) end(err error) {
 	a.busy, a.pending = false, nil
 	if err == nil {
 		a.world.counts.effective("change")
+		if a.name != "change" {
+			a.world.counts.effective(a.name)
+		}
 	} else {
 		a.doubt = a.world.now + 5*time.Second
 	}

@@ -136,6 +136,9 @@ func (c *client) propose(m *member) {
 			c.op.Outcome = OutcomeUnknown
 		default:
 			c.op.Outcome = OutcomeRefused
+			if errors.Is(err, engine.ErrFull) {
+				c.world.counts.effective("refused by a full disk")
+			}
 			if c.guest && errors.Is(err, engine.ErrOverloaded) {
 				c.world.counts.effective(overload)
 			}
@@ -162,6 +165,9 @@ func (c *client) query(m *member, err error) {
 	c.op.Outcome = OutcomeRefused
 	if err == nil {
 		c.op.Outcome = OutcomeDone
+		if m.host.disk.capacity > 0 && !c.op.Stale {
+			c.world.counts.effective("read on a full disk")
+		}
 		c.op.Answer = c.world.application.Read(m.machine.inner, c.op.Query)
 		c.op.Index = m.machine.last
 	}

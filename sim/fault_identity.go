@@ -2,6 +2,7 @@ package sim
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"time"
 
@@ -11,12 +12,13 @@ import (
 
 // The names of these faults.
 const (
-	wipedDisk    = "wiped disk"
-	twoDisks     = "two disks"
-	staleMember  = "stale member"
-	majorityLost = "majority lost"
-	oldBackup    = "old backup"
-	copiedDisk   = "copied disk"
+	wipedDisk     = "wiped disk"
+	twoDisks      = "two disks"
+	staleMember   = "stale member"
+	majorityLost  = "majority lost"
+	oldBackup     = "old backup"
+	copiedDisk    = "copied disk"
+	removedMember = "removed member returns"
 )
 
 // identityFaults bring back what is not what it was. A member is known by its id and by the incarnation of its disk, which is drawn when the disk is new
@@ -27,6 +29,7 @@ func identityFaults() []*fault {
 		{name: twoDisks, every: 2500 * time.Millisecond, strike: twin},
 		{name: oldBackup, every: 2500 * time.Millisecond, strike: restore},
 		{name: copiedDisk, every: 2500 * time.Millisecond, strike: copyDisk},
+		{name: removedMember, every: 600 * time.Millisecond, strike: bringBack},
 		{name: staleMember, every: 2500 * time.Millisecond, strike: stale},
 		{name: majorityLost, every: 2500 * time.Millisecond, strike: loseMajority, beyond: true},
 	}
@@ -87,6 +90,31 @@ func copyDisk(w *World, s *strike) bool {
 	}
 	h.note(noteFault, "copied disk: a second process does not start on it")
 	return true
+}
+
+// bringBack adds a member that was removed before, and has run ever since with the log it had, or removes one, so that there is somebody to bring back. It has
+// an effect when the member is one again.
+func bringBack(w *World, s *strike) bool {
+	g := w.groups[s.IntN(len(w.groups))]
+	a, leader := w.admins[g.id-1], g.leader()
+	if leader == nil || a.busy || w.hurting() {
+		return false
+	}
+	conf := leader.running.Core().Configuration()
+	for _, m := range g.members {
+		if _, in := conf.Find(m.host.id); !in && m.log.last() > 0 && m.host.engine != nil {
+			back := raft.Member{ID: m.host.id, Address: m.host.address, Learner: true, AutoPromote: true}
+			a.request(leader, raft.Change{Set: []raft.Member{back}}, "bring back n"+strconv.Itoa(int(m.host.id)), removedMember)
+			return true
+		}
+	}
+	voters := votersOf(conf.Members)
+	if len(voters) < 3 || conf.Joint() {
+		return false
+	}
+	gone := voters[s.IntN(len(voters))]
+	a.request(leader, raft.Change{Remove: []raft.MemberID{gone}}, "remove n"+strconv.Itoa(int(gone)), "change")
+	return false
 }
 
 // stale keeps a process down for so long that the group goes on without it. It comes back with what it had, and may not disturb anybody. It has an

@@ -21,6 +21,7 @@ type program struct {
 func versionFaults() []*fault {
 	return []*fault{
 		{name: "upgrade", every: 700 * time.Millisecond, strike: upgrade},
+		{name: "rolling upgrade", every: 4 * time.Second, strike: rollingUpgrade},
 		{name: "newer segment", every: 2 * time.Second, strike: newerSegment},
 	}
 }
@@ -50,6 +51,40 @@ func upgrade(w *World, s *strike) bool {
 			w.counts.effective("upgrade")
 			break
 		}
+	}
+	return true
+}
+
+// rollingUpgrade starts one host after the other on another version, as an operator does, and in half of all cases takes all of them back in the middle of
+// it or at its end. It has an effect when a host is started anew.
+func rollingUpgrade(w *World, s *strike) bool {
+	was, next := w.hosts[0].program, w.regime.program()
+	next.vary(s.stream)
+	order := s.Perm(len(w.hosts))
+	plan := make([]program, 0, 2*len(order))
+	for range order {
+		plan = append(plan, next)
+	}
+	if s.chance(1, 2) {
+		plan = plan[:1+s.IntN(len(order))]
+		for range len(plan) {
+			plan = append(plan, was)
+		}
+	}
+	w.say(noteFault, "rolling upgrade: %d starts, %d hosts", len(plan), len(order))
+	pause := s.between(50*time.Millisecond, 500*time.Millisecond)
+	for i := range plan {
+		host := w.hosts[order[i%len(order)]]
+		if plan[i] == was {
+			host = w.hosts[order[len(plan)-1-i]] // The last one first.
+		}
+		w.during(time.Duration(i+1)*pause, func() {
+			host.program = plan[i]
+			if host.engine != nil {
+				w.counts.effective("rolling upgrade")
+				host.end("rolling upgrade: it is stopped, and starts on another version", false, lossRandom)
+			}
+		})
 	}
 	return true
 }

@@ -8,6 +8,42 @@ import (
 	"github.com/balsa-raft/balsa/sim"
 )
 
+// TestAFullDiskRefusesWritesServesReadsAndRecovers has no other fault: every process goes on, and in the end takes writes again, which every run has to show.
+func TestAFullDiskRefusesWritesServesReadsAndRecovers(t *testing.T) {
+	counts := map[string]uint64{}
+	for seed := uint64(60_000); seed < 60_030; seed++ {
+		r := sim.Run(seed, sim.Options{Members: 3, Duration: 4 * time.Second, Faults: []string{"full disk"}})
+		if r.Failure != nil {
+			t.Fatalf("seed %d: %v", seed, r.Failure)
+		}
+		for _, f := range r.Faults {
+			counts[f.Name] += f.Effective
+		}
+	}
+	for _, name := range []string{"full disk", "read on a full disk", "refused by a full disk"} {
+		if counts[name] == 0 {
+			t.Errorf("%s: never; %v", name, counts)
+		}
+	}
+}
+
+// TestABrokenBudgetHaltsAndIsNeverWrong loses more than a majority can do without: runs halt, or live on with all that was acknowledged.
+func TestABrokenBudgetHaltsAndIsNeverWrong(t *testing.T) {
+	halted := 0
+	for seed := uint64(61_000); seed < 61_060; seed++ {
+		r := sim.Run(seed, sim.Options{Profile: "beyond", Duration: 4 * time.Second})
+		if r.Failure != nil {
+			t.Errorf("seed %d: %v", seed, r.Failure)
+		}
+		if r.Halted != "" {
+			halted++
+		}
+	}
+	if halted == 0 {
+		t.Error("no run lost so much that it had to halt")
+	}
+}
+
 // TestEveryFaultStrikes runs short worlds until every fault that there is was injected and had an effect, which is what makes it worth something that
 // they all end well.
 func TestEveryFaultStrikes(t *testing.T) {
