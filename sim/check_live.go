@@ -89,6 +89,8 @@ func (g *group) unsettled() string {
 	conf := core.Configuration()
 	commit := core.Commit()
 	switch status := core.Status(); {
+	case !conf.IsVoter(leader.host.id):
+		return fmt.Sprintf("n%d leads without a vote", leader.host.id)
 	case conf.Joint():
 		return "the configuration is joint"
 	case status.ConfigurationIndex > commit || commit != core.LastIndex():

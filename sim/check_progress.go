@@ -18,6 +18,7 @@ import (
 //
 //   - when messages are lost, repeated, reordered or held up, wherever it is,
 //   - when a configuration comes into force anywhere, since another majority is needed then, or only now at one of that majority,
+//   - while a member still makes good what it lacks of what is committed, as far as commits are concerned,
 //   - while a voter's clock is wrong or its disk is full, also of one that is not counted: it may lead, and a leader with a wrong clock gives way late,
 //     and one with a full disk refuses changes without giving way.
 //
@@ -47,6 +48,8 @@ type groupProgress struct {
 	steady    time.Duration // since when it is, and no voter has a wrong clock or a full disk
 	led       time.Duration // when a leader was seen last
 	committed time.Duration // when something was committed last
+	behind    time.Duration // when a member was last seen to make good what it lacks of what is committed: others may have to wait for it
+	lasts     map[raft.MemberID]raft.Index
 	size      raft.Index
 	asked     map[raft.MemberID][]time.Duration // when changes were asked for, by member; the newest few
 	goes      []goesBy                          // by host
@@ -69,6 +72,7 @@ func (w *World) startProgress() {
 	w.progress = &progress{world: w, links: map[[2]int]since{}, groups: make([]groupProgress, len(w.groups))}
 	for i := range w.progress.groups {
 		w.progress.groups[i].asked = map[raft.MemberID][]time.Duration{}
+		w.progress.groups[i].lasts = map[raft.MemberID]raft.Index{}
 	}
 	w.after(lookEvery, w.progress.look)
 }
@@ -164,6 +168,12 @@ func (p *progress) seeGroup(g *group, s *groupProgress) {
 		if s.goes[i].conf != inForce {
 			s.goes[i] = goesBy{conf: inForce, at: now}
 		}
+		if last := core.LastIndex(); last != s.lasts[m.host.id] {
+			s.lasts[m.host.id] = last
+			if last < g.size() {
+				s.behind = now
+			}
+		}
 		if core.Role() == raft.Leader && !m.host.paused {
 			s.led = now
 		}
@@ -199,7 +209,7 @@ func (p *progress) judge(g *group) {
 		w.fail("liveness", "for %v the members %v of g%d have run and reached each other, a majority, and there was no leader\n%s", window, majority, g.id, w.states())
 		return
 	}
-	if w.now-s.committed >= window && s.demanded(majority, w.now-window, w.now-window/2) {
+	if w.now-s.committed >= window && w.now-s.behind >= window && s.demanded(majority, w.now-window, w.now-window/2) {
 		w.fail("liveness", "for %v the members %v of g%d have run and reached each other, a majority, and were asked for changes, and nothing was committed\n%s", window, majority, g.id, w.states())
 	}
 }

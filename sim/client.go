@@ -69,7 +69,11 @@ func (c *client) next() {
 		w.after(c.rng.around(50*time.Millisecond), c.next)
 		return
 	}
-	m := up[c.rng.IntN(len(up))].members[c.group.id-1]
+	at := c.rng.IntN(len(up))
+	if w.regime.Loyal {
+		at = c.id % len(up)
+	}
+	m := up[at].members[c.group.id-1]
 	if m.running == nil {
 		w.after(c.rng.around(50*time.Millisecond), c.next)
 		return

@@ -45,7 +45,9 @@ func processFaults() []*fault {
 			if h == nil {
 				return false
 			}
-			h.pause(pick(s, s.between(time.Millisecond, 100*time.Millisecond), s.between(100*time.Millisecond, 3*time.Second)))
+			// The second kind is about as long as an election takes: others may lead when it ends, and the process has not heard of it.
+			h.pause(pick(s, s.between(time.Millisecond, 100*time.Millisecond), s.between(100*time.Millisecond, 400*time.Millisecond),
+				s.between(100*time.Millisecond, 3*time.Second)))
 			return true
 		}},
 	}

@@ -24,6 +24,7 @@ type Regime struct {
 	Workload  string        `json:"workload"`     // which application
 	Clients   int           `json:"clients"`      // of each group
 	Think     time.Duration `json:"think_ns"`     // mean time a client waits between two operations
+	Loyal     bool          `json:"loyal"`        // each client stays with one host, as long as it runs
 	Patience  time.Duration `json:"patience_ns"`  // how long a client waits for an answer
 	Padding   int           `json:"padding"`      // largest ballast of a command, in bytes
 	Ballast   int           `json:"ballast"`      // bytes of ballast in a snapshot
@@ -85,6 +86,7 @@ func Draw(seed uint64, o Options) Regime {
 		r.Changes = pick(changes, 200*time.Millisecond, time.Second)
 		r.Hasty = of("hasty").chance(1, 2)
 	}
+	r.Loyal = of("loyal").chance(1, 3)
 	r.Unnoticed = of("unnoticed").chance(1, 5)
 	if transfers := of("transfers"); transfers.chance(1, 2) {
 		r.Transfers = pick(transfers, 300*time.Millisecond, 2*time.Second)
@@ -136,13 +138,13 @@ func (r *Regime) drawLimits(of func(name string) *stream) {
 	c.MaxUncommittedBytes = pick[uint64](of("uncommitted bytes"), 2<<10, 64<<20)
 	c.MaxCachedBytes = pick[uint64](of("cached bytes"), 1, 4<<10, 8<<20)
 	switch of("mode").IntN(10) {
-	case 0, 1:
+	case 0, 1, 2:
 		c.LeaseReads = true
-	case 2:
-		c.DisablePreVote = true
 	case 3:
-		c.DisableCheckQuorum = true
+		c.DisablePreVote = true
 	case 4:
+		c.DisableCheckQuorum = true
+	case 5, 6:
 		c.QuiesceAfter = 300 * time.Millisecond
 	}
 }
@@ -162,7 +164,7 @@ func (r Regime) String() string {
 		name string
 		on   bool
 	}{
-		{"durable machines", r.Durable}, {"ballast", r.Ballast > 0}, {"membership changes", r.Changes > 0}, {"transfers", r.Transfers > 0}, {"hasty changes", r.Hasty}, {"breaks unnoticed", r.Unnoticed},
+		{"durable machines", r.Durable}, {"ballast", r.Ballast > 0}, {"membership changes", r.Changes > 0}, {"transfers", r.Transfers > 0}, {"hasty changes", r.Hasty}, {"breaks unnoticed", r.Unnoticed}, {"loyal clients", r.Loyal},
 		{"lease reads", r.Core.LeaseReads}, {"no pre-vote", r.Core.DisablePreVote}, {"no check of the quorum", r.Core.DisableCheckQuorum},
 		{"quiescence", r.Core.QuiesceAfter > 0}, {"beyond the fault budget", r.Beyond},
 	} {
