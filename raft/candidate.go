@@ -177,7 +177,11 @@ func (c *Core) onPreVoteGranted(m *PreVoteReply) {
 }
 
 func (c *Core) onVoteReply(m *VoteReply) {
-	if c.role == Candidate {
+	switch {
+	case c.role != Candidate:
+	case m.Candidate != 0 && c.cfg.Incarnation != 0 && m.Candidate != c.cfg.Incarnation:
+		c.ignore(m.From, "the vote was asked for by another disk under this identity")
+	default:
 		c.record(&m.Header, m.Granted)
 	}
 }
@@ -212,7 +216,7 @@ func (c *Core) onVoteRequest(m *VoteRequest) {
 		c.resetElectionTimer() // §5.2: granting a vote resets the timer.
 	}
 	c.answered(m.From, rule, "§5.2, §5.4.1: no vote is given in this term, and the log is up-to-date")
-	c.send(m.From, &VoteReply{Granted: rule == ""}) // After the sync, as the vote is not durable yet.
+	c.send(m.From, &VoteReply{Granted: rule == "", Candidate: m.Incarnation}) // After the sync, as the vote is not durable yet.
 }
 
 // refusal tells why this member may not vote for a candidate with such a log, whatever the term.

@@ -244,7 +244,7 @@ func (c *Core) dispatch(m Message) {
 func (c *Core) onStale(m Message) {
 	switch m := m.(type) {
 	case *VoteRequest:
-		c.send(m.From, &VoteReply{})
+		c.send(m.From, &VoteReply{Candidate: m.Incarnation})
 	case *AppendRequest:
 		c.send(m.From, &AppendReply{Rejected: true, PrevIndex: m.PrevIndex, Round: m.Round})
 	case *InstallSnapshot:

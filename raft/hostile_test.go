@@ -148,7 +148,7 @@ func randomMessage(rng *rand.Rand, c *Core) Message {
 	case 4:
 		return &VoteRequest{h, Index(number()), Term(number()), rng.IntN(2) == 0}
 	case 5:
-		return &VoteReply{h, rng.IntN(2) == 0}
+		return &VoteReply{h, rng.IntN(2) == 0, number() % 3}
 	case 6, 7, 8:
 		return randomAppend(rng, h, number)
 	case 9:

@@ -46,6 +46,9 @@ type VoteRequest struct {
 type VoteReply struct {
 	Header
 	Granted bool
+	// Candidate is the incarnation of the candidate that asked, 0 if it named none: another disk under the same identity may be the one who hears the
+	// answer, and has no right to a vote that was given to a log it has not got.
+	Candidate uint64
 }
 
 // AppendRequest is AppendEntries (figure 2). Without entries it is a heartbeat; it is checked like any other.

@@ -634,3 +634,25 @@ func TestASnapshotTakesTheUncommittedConfigurationOfTheLogAway(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Two disks under one identity, and the network changes its mind about which of them it reaches: a vote that one asked for is no vote for the other.
+func TestAVoteThatAnotherDiskAskedForDoesNotCount(t *testing.T) {
+	a := oneWith(t, func(cfg *Config) { cfg.Incarnation, cfg.DisablePreVote = 101, true }, 3, 1, 1)
+	a.timeout()
+	a.take()
+	a.receive(&VoteReply{Header: head(2, a.Term()), Granted: true, Candidate: 202})
+	if a.Role() != Candidate {
+		t.Fatalf("%v by a vote that the disk 202 asked for", a.Role())
+	}
+	a.receive(&VoteReply{Header: head(2, a.Term()), Granted: true, Candidate: 101})
+	if a.Role() != Leader {
+		t.Fatalf("%v with its own vote and another", a.Role())
+	}
+	// Who votes says for which disk.
+	b := oneWith(t, func(cfg *Config) { cfg.Incarnation = 101 }, 3, 1, 1)
+	request := &VoteRequest{Header: head(2, 5), LastIndex: 9, LastTerm: 4}
+	request.Incarnation = 77
+	if reply := only[*VoteReply](t, b.receive(request)); !reply.Granted || reply.Candidate != 77 {
+		t.Fatalf("it is answered with %+v", reply)
+	}
+}

@@ -70,7 +70,11 @@ func decodeMeta(kind Kind, c *cursor, payload []byte) (raft.Message, error) {
 		m.Transfer = c.bool()
 		return m, nil
 	case KindVoteReply:
-		return &raft.VoteReply{Header: c.common(), Granted: c.bool()}, nil
+		m := &raft.VoteReply{Header: c.common(), Granted: c.bool()}
+		if len(c.rest) > 0 {
+			m.Candidate = c.uint64()
+		}
+		return m, nil
 	case KindAppendReply:
 		return decodeAppendReply(c), nil
 	case KindInstallSnapshot:

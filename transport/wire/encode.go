@@ -86,7 +86,11 @@ func appendMeta(dst []byte, group raft.GroupID, m raft.Message) (out []byte, kin
 		dst = appendPosition(appendCommon(dst, &m.Header), m.LastIndex, m.LastTerm)
 		return appendBool(dst, m.Transfer), KindVoteRequest, 0, 0
 	case *raft.VoteReply:
-		return appendBool(appendCommon(dst, &m.Header), m.Granted), KindVoteReply, 0, 0
+		dst = appendBool(appendCommon(dst, &m.Header), m.Granted)
+		if m.Candidate != 0 {
+			dst = binary.LittleEndian.AppendUint64(dst, m.Candidate)
+		}
+		return dst, KindVoteReply, 0, 0
 	case *raft.AppendRequest:
 		out, payload = appendAppendRequest(dst, m)
 		return out, KindAppendRequest, payload, len(m.Entries) * entryFootprint

@@ -35,6 +35,7 @@ func golden() map[string]raft.Message {
 		"PreVoteReply":      &raft.PreVoteReply{Header: head, Granted: true, Campaign: 8},
 		"VoteRequest":       &raft.VoteRequest{Header: head, LastIndex: 200, LastTerm: 6, Transfer: true},
 		"VoteReply":         &raft.VoteReply{Header: head, Granted: true},
+		"VoteReplyToADisk":  &raft.VoteReply{Header: head, Granted: true, Candidate: 0xa1a2a3a4a5a6a7a8},
 		"Heartbeat":         &raft.AppendRequest{Header: head, PrevIndex: 128, PrevTerm: 7, Commit: 127, Round: 1000, Quiesce: true},
 		"AppendReply":       &raft.AppendReply{Header: head, Match: 131, Round: 1000},
 		"AppendReplyReject": &raft.AppendReply{Header: head, Rejected: true, PrevIndex: 128, ConflictTerm: 5, ConflictIndex: 90, Round: 1001},
