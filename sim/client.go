@@ -71,14 +71,23 @@ func (c *client) next() {
 	}
 	at := c.rng.IntN(len(up))
 	if w.regime.Loyal {
-		at = c.id % len(up)
+		at = c.id / 2 % len(up)
 	}
 	m := up[at].members[c.group.id-1]
 	if m.running == nil {
 		w.after(c.rng.around(50*time.Millisecond), c.next)
 		return
 	}
-	c.ask(m, c.source.Next())
+	c.ask(m, c.nextAction())
+}
+
+// nextAction is what the workload has next. Of the clients that stay with one host some only read, so that no write that waits keeps them from it.
+func (c *client) nextAction() Action {
+	action := c.source.Next()
+	for tries := 0; c.world.regime.Loyal && c.id%2 == 0 && action.Command != nil && tries < 20; tries++ {
+		action = c.source.Next()
+	}
+	return action
 }
 
 // ask makes a request at a member.
