@@ -360,3 +360,25 @@ func BenchmarkObserve(b *testing.B) {
 		r.Observe(1, 1, events)
 	}
 }
+
+// TestAMemberThatTellsNothingIsNotGone: one that runs without a console is shown by what the others say of it.
+func TestAMemberThatTellsNothingIsNotGone(t *testing.T) {
+	c := start(t)
+	mute := httptest.NewServer(http.NotFoundHandler())
+	defer mute.Close()
+	p := look(t, Options{Targets: func() []Target {
+		list := c.targets()
+		for i := range list {
+			list[i].ID = uint64(c.groups[i].Self())
+		}
+		list[2].URL = mute.URL
+		return list
+	}})
+	p.until("it runs, follows or leads, and has the log", func(s *lab.State) bool {
+		if len(s.Members) != 3 {
+			return false
+		}
+		m := s.Members[2]
+		return m.Process == "running" && m.In == "voter" && m.Term > 0 && m.Leader > 0 && m.Last > 0 && (m.Role == "leader") == (m.Leader == 3)
+	})
+}

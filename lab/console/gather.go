@@ -37,6 +37,8 @@ type seat struct {
 	since  uint64
 	report *Report
 	failed bool
+	// mute says that it answers, but tells consoles nothing.
+	mute bool
 	// rate is of applied entries, from at to the report before.
 	rate    float64
 	applied uint64
@@ -100,10 +102,10 @@ func (g *gatherer) round(ctx context.Context) {
 	}
 	g.mu.Unlock()
 
-	reports := make([]*Report, len(seats))
+	reports, errs := make([]*Report, len(seats)), make([]error, len(seats))
 	var all sync.WaitGroup
 	for i := range seats {
-		all.Go(func() { reports[i], _ = g.ask(ctx, asks[i]) }) // Who does not answer is shown so.
+		all.Go(func() { reports[i], errs[i] = g.ask(ctx, asks[i]) }) // Who does not answer is shown so.
 	}
 	all.Wait()
 	if ctx.Err() != nil {
@@ -114,12 +116,16 @@ func (g *gatherer) round(ctx context.Context) {
 	now := time.Now()
 	for i, s := range seats {
 		s.take(reports[i], now)
+		s.mute = errors.Is(errs[i], errMute)
 	}
 	g.collect(reports)
 	g.rounds++
 	close(g.changed)
 	g.changed = make(chan struct{})
 }
+
+// errMute says that a member runs without telling consoles anything.
+var errMute = errors.New("the member tells consoles nothing")
 
 func (g *gatherer) ask(ctx context.Context, url string) (*Report, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -131,6 +137,9 @@ func (g *gatherer) ask(ctx context.Context, url string) (*Report, error) {
 		return nil, err
 	}
 	defer answer.Body.Close()
+	if answer.StatusCode == http.StatusNotFound {
+		return nil, errMute
+	}
 	if answer.StatusCode != http.StatusOK {
 		return nil, errors.New(answer.Status)
 	}
@@ -258,7 +267,10 @@ func (g *gatherer) state(since uint64) (*lab.State, []lab.Event, <-chan struct{}
 func (g *gatherer) member(i int, committed uint64, newest *lab.Configuration) lab.Member {
 	seat := g.seats[i]
 	m := lab.Member{Log: []lab.Entry{}, Machine: []lab.Pair{}, Role: "follower", Configuration: lab.Configuration{Voters: []uint64{}}}
-	if seat.report != nil {
+	switch {
+	case seat.mute:
+		g.hearsay(seat, &m)
+	case seat.report != nil:
 		m = seat.report.Member
 		m.Log, m.Machine = []lab.Entry{}, []lab.Pair{}
 		m.Lag = committed - min(committed, m.Applied)
@@ -283,7 +295,7 @@ func (g *gatherer) member(i int, committed uint64, newest *lab.Configuration) la
 	}
 	m.Peers = peers
 	m.Process = "running"
-	if seat.failed {
+	if seat.failed && !seat.mute {
 		m.Process, m.Role, m.Peers, m.Timer = "crashed", "follower", nil, nil
 	}
 	if g.process != nil {
@@ -292,6 +304,26 @@ func (g *gatherer) member(i int, committed uint64, newest *lab.Configuration) la
 		}
 	}
 	return m
+}
+
+// hearsay fills in what others say of a member that says nothing itself.
+func (g *gatherer) hearsay(seat *seat, m *lab.Member) {
+	for _, other := range g.seats {
+		if other.failed || other.report == nil || other.report.Member.Term < m.Term {
+			continue
+		}
+		r := &other.report.Member
+		m.Term, m.Leader, m.Configuration = r.Term, r.Leader, r.Configuration
+		if r.Leader == seat.id {
+			m.Role = "leader"
+			m.Last, m.Durable, m.Commit, m.Applied = r.Commit, r.Commit, r.Commit, r.Commit
+		}
+		for _, p := range r.Peers {
+			if p.ID == seat.id {
+				m.Last, m.Durable, m.Commit, m.Applied = p.Match, p.Match, min(p.Match, r.Commit), min(p.Match, r.Commit)
+			}
+		}
+	}
 }
 
 func (g *gatherer) numbers(ids []uint64) []uint64 {
