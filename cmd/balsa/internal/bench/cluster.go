@@ -116,10 +116,10 @@ func (c *cluster) leader(ctx context.Context) (*member, error) {
 	defer cancel()
 	for ctx.Err() == nil {
 		for _, m := range c.members {
-			client := dial(m.client)
-			status, err := client.Status(ctx, m.client)
-			client.Close()
-			if err == nil && status.Leader == status.Header.MemberId {
+			if m.gone() {
+				continue
+			}
+			if status, err := m.status(ctx); err == nil && leads(status) {
 				return m, nil
 			}
 		}
@@ -127,12 +127,38 @@ func (c *cluster) leader(ctx context.Context) (*member, error) {
 	return nil, fmt.Errorf("no member leads: %w", ctx.Err())
 }
 
+// status is what the member says of itself.
+func (m *member) status(ctx context.Context) (*clientv3.StatusResponse, error) {
+	client := dial(m.client)
+	defer client.Close()
+	try, end := context.WithTimeout(ctx, 5*time.Second)
+	defer end()
+	status, err := client.Status(try, m.client)
+	if err != nil {
+		return nil, fmt.Errorf("asking %s for its status: %w", m.name, err)
+	}
+	return status, nil
+}
+
+// leads says whether the member that said this leads.
+func leads(s *clientv3.StatusResponse) bool { return s.Leader != 0 && s.Leader == s.Header.MemberId }
+
 // restart brings back a member that was killed, and waits until it serves.
 func (c *cluster) restart(ctx context.Context, m *member) error {
 	if err := c.start(m); err != nil {
 		return err
 	}
 	return c.await(ctx, m)
+}
+
+// gone says whether the member's process has ended.
+func (m *member) gone() bool {
+	select {
+	case <-m.exited:
+		return true
+	default:
+		return false
+	}
 }
 
 // kill is SIGKILL; it returns when the process is gone.

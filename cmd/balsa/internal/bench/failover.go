@@ -57,12 +57,31 @@ func (c *cluster) failover(ctx context.Context, i int) (time.Duration, error) {
 			return 0, fmt.Errorf("writing before the leader is killed: %w", err)
 		}
 	}
+	// Leadership may have moved meanwhile, and the end of a follower takes no election: that would be no failover.
+	before, err := leader.status(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if !leads(before) {
+		return c.failover(ctx, i)
+	}
 	killed := time.Now()
 	leader.kill()
 	if err := put(ctx, client, failoverKey(i), leader.name); err != nil {
 		return 0, err
 	}
 	took := time.Since(killed)
+	next, err := c.leader(ctx)
+	if err != nil {
+		return 0, err
+	}
+	after, err := next.status(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if next == leader || after.RaftTerm <= before.RaftTerm {
+		return 0, fmt.Errorf("%s was killed as the leader of term %d, and %s leads term %d", leader.name, before.RaftTerm, next.name, after.RaftTerm)
+	}
 	return took, c.restart(ctx, leader)
 }
 
