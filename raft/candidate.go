@@ -203,6 +203,28 @@ func (c *Core) onPreVoteRequest(m *PreVoteRequest) {
 	}
 	c.answered(m.From, rule, "thesis §9.6: the log is up-to-date, and no leader is heard")
 	c.send(m.From, reply)
+	if reply.Granted && c.role == PreCandidate && c.yieldsTo(m) {
+		c.follow(NoMember)
+	}
+}
+
+// yieldsTo tells whether a pre-candidate leaves the field to another one, for whom it has just granted a pre-vote: the one with the better log,
+// then the one of higher priority, then of higher id. Timeouts that elapse within a message's way of each other are frequent where the members share
+// a machine or are kept waiting for a processor; both would be granted their pre-votes, and then split the votes (§5.2). A pre-vote binds nobody,
+// so this is no matter of safety, and whoever yields tries again after a new timeout. The paper does not have it.
+func (c *Core) yieldsTo(m *PreVoteRequest) bool {
+	conf := c.latest().Configuration
+	self, _ := conf.Find(c.cfg.ID)
+	other, _ := conf.Find(m.From)
+	switch {
+	case !conf.IsVoter(m.From) || !c.sameIncarnation(other, m.Incarnation):
+		return false // It cannot win.
+	case m.LastTerm != c.log.lastTerm() || m.LastIndex != c.log.last:
+		return true // Its log is the better one, or it would not have been granted.
+	case other.Priority != self.Priority:
+		return other.Priority > self.Priority
+	}
+	return m.From > c.cfg.ID
 }
 
 // onVoteRequest is RequestVote of figure 2.
