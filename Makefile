@@ -7,16 +7,20 @@ FUZZTIME    ?= 60s
 SIMTIME     ?= 1h
 COMPAT_CHECKS ?= 10000
 BENCH       ?= run
+REV         ?= main
+BENCHMARKS  ?= .
+PACKAGES    ?= ./...
+BENCHSTAT   ?= $(GO) run golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 
 # The core has to run in a browser too.
 WASM_PACKAGES = ./raft/... ./wal/... ./engine/... ./sim ./lab
 # Directories with a go.mod of their own: what they need never enters ours.
 MODULES = $(patsubst %/go.mod,%,$(wildcard */go.mod))
 
-.PHONY: help demo build sim site test race fuzz crashpoints mutants compat bench microbench figures lint wasm chromium modules
+.PHONY: help demo build sim site test race fuzz crashpoints mutants compat bench microbench bench-compare figures lint wasm chromium modules
 
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: build ## build, start three members on this machine and watch them
 	@exec bin/balsa demo
@@ -60,6 +64,16 @@ bench: ## measure Balsa beside other libraries, etcd and the machine's limits, i
 
 microbench: ## run the benchmarks of each room
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+bench-compare: ## show what the changes since REV (main) do to the benchmarks of each room
+	@set -e; then=$$(mktemp -d); trap 'git worktree remove --force '$$then'/tree; rm -rf '$$then EXIT INT TERM; \
+	git worktree add -q --detach $$then/tree $(REV); \
+	for round in 1 2 3 4 5 6; do \
+		echo "round $$round of 6"; \
+		(cd $$then/tree && $(GO) test -run '^$$' -bench '$(BENCHMARKS)' -benchmem $(PACKAGES) >> $$then/then.txt); \
+		$(GO) test -run '^$$' -bench '$(BENCHMARKS)' -benchmem $(PACKAGES) >> $$then/now.txt; \
+	done; \
+	$(BENCHSTAT) $$then/then.txt $$then/now.txt
 
 figures: build ## measure writes and failover on this machine, and put them into the first pages
 	bin/balsa bench --markdown bin

@@ -33,7 +33,7 @@ func TestARunMakesAReport(t *testing.T) {
 	out := t.TempDir()
 	err := command(t.Context(), []string{
 		"run", "-levels", "limit,library", "-systems", "balsa,hashicorp-wal,limit", "-rounds", "2", "-warmup", "10ms", "-measure", "100ms",
-		"-proposers", "1,20", "-sizes", "16", "-groups", "2", "-dir", t.TempDir(), "-out", out,
+		"-proposers", "1,20", "-sizes", "16", "-groups", "2", "-dir", t.TempDir(), "-out", out, "-profiles", filepath.Join(out, "profiles"),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -50,6 +50,9 @@ func TestARunMakesAReport(t *testing.T) {
 	rows := readRuns(t, filepath.Join(out, "runs.csv"))
 	if want := 1 + 2*(4+2*3); len(rows) != want {
 		t.Errorf("%d rows, want %d", len(rows), want)
+	}
+	if profiles, err := filepath.Glob(filepath.Join(out, "profiles", "*.pprof")); err != nil || len(profiles) != 2*2*3 {
+		t.Errorf("profiles: %v, %v", profiles, err)
 	}
 	plots, err := filepath.Glob(filepath.Join(out, "*.svg"))
 	if err != nil || len(plots) != 2 {

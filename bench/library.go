@@ -38,7 +38,12 @@ func measureLibrary(s Spec, dir string) (Result, error) {
 	used := newUsage(os.Getpid())
 	defer used.close()
 	l := s.load()
-	l.Begin, l.End = used.begin, used.end
+	profile, err := startProfile(s.Profile)
+	if err != nil {
+		return Result{}, err
+	}
+	l.Begin = func() { profile.begin(); used.begin() }
+	l.End = func() { used.end(); profile.end() }
 	out := load.Run(l, func(worker int) error {
 		p := &proposers[worker]
 		p.number++
@@ -52,7 +57,7 @@ func measureLibrary(s Spec, dir string) (Result, error) {
 	result := Result{Spec: s}
 	result.fill(out)
 	used.fill(&result)
-	if err := errors.Join(awaitComplete(book), cluster.Close()); err != nil {
+	if err := errors.Join(profile.err, awaitComplete(book), cluster.Close()); err != nil {
 		return result, err
 	}
 	return result, book.Check()

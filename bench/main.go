@@ -61,6 +61,7 @@ func runCommand(ctx context.Context, args []string) error {
 	flags.IntVar(&p.rounds, "rounds", 5, "how often each measurement is made")
 	flags.DurationVar(&p.warmup, "warmup", time.Second, "how long a load runs before it counts")
 	flags.DurationVar(&p.measure, "measure", 5*time.Second, "how long it counts")
+	flags.StringVar(&p.profiles, "profiles", "", "`directory` for CPU profiles of the libraries (default none)")
 	flags.StringVar(&dir, "dir", filepath.Join(os.TempDir(), fmt.Sprintf("balsa-bench-%d", os.Getpid())), "`directory` on the disk to be measured; it is removed at the end")
 	flags.StringVar(&out, "out", filepath.Join("..", "docs", "benchmarks"), "`directory` for the report")
 	if err := flags.Parse(args); err != nil {
@@ -71,6 +72,15 @@ func runCommand(ctx context.Context, args []string) error {
 	}
 	if p.rounds < 1 || p.measure <= 0 {
 		return fmt.Errorf("nothing can be measured in %d rounds of %v", p.rounds, p.measure)
+	}
+	if p.profiles != "" {
+		var err error
+		if p.profiles, err = filepath.Abs(p.profiles); err != nil {
+			return err
+		}
+		if err := os.MkdirAll(p.profiles, 0o755); err != nil {
+			return err
+		}
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

@@ -18,6 +18,7 @@ type plan struct {
 	rate                              float64
 	rounds                            int
 	warmup, measure                   time.Duration
+	profiles                          string // a directory, or nothing
 }
 
 func (p *plan) wants(list []string, name string) bool {

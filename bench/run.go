@@ -42,6 +42,10 @@ func (r *run) measure(ctx context.Context) error {
 			for j := range c.systems {
 				s := c.spec
 				s.System = c.systems[(j+round)%len(c.systems)]
+				if r.plan.profiles != "" && s.Level == levelLibrary {
+					name := fmt.Sprintf("%s-%d-%db-%dg-%d.pprof", s.System, s.Workers, s.Size, s.Groups, round+1)
+					s.Profile = filepath.Join(r.plan.profiles, name)
+				}
 				result, err := measureApart(ctx, s, filepath.Join(r.dir, fmt.Sprintf("%d-%d-%s", round, i, s.System)), r.environment)
 				if err != nil || ctx.Err() != nil {
 					return errors.Join(err, ctx.Err())

@@ -24,11 +24,13 @@ type Spec struct {
 	// Rate makes an open loop of so many requests a second.
 	Rate            float64
 	Warmup, Measure time.Duration
+	// Profile is the file for a CPU profile of what counts, of libraries only; none by default. It costs a little, so figures with it are not for comparing.
+	Profile string
 }
 
 // Cell is what systems are compared in: a Spec without the system.
 func (s Spec) Cell() Spec {
-	s.System = ""
+	s.System, s.Profile = "", ""
 	return s
 }
 
