@@ -31,6 +31,9 @@ export class Logs {
     /** @type {Map<number, Entry[]>} the logs as they were drawn last */
     this.before = new Map();
     this.drawn = "";
+    /** @type {unknown} */
+    this.of = null;
+    this.t = 0;
   }
 
   draw() {
@@ -64,9 +67,14 @@ export class Logs {
   /** Finds what logs have lost since they were drawn last. @param {Member[]} members */
   #notice(members) {
     const now = performance.now();
+    const { state, timeline } = this.session;
+    const onward = this.of === timeline && state.t >= this.t;
+    this.of = timeline;
+    this.t = state.t;
+    if (!onward) this.gone.clear(); // Who goes back in time sees logs shrink that lose nothing.
     for (const m of members) {
       const log = m.log ?? [];
-      const before = this.before.get(m.id);
+      const before = onward ? this.before.get(m.id) : undefined;
       const gone = this.gone.get(m.id) ?? new Map();
       if (before && before !== log) {
         const base = m.prefix?.index ?? 0;

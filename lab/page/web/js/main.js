@@ -9,6 +9,7 @@ import { Feed } from "./feed.js";
 import { Inspector } from "./inspector.js";
 import { listen } from "./keys.js";
 import { Logs } from "./logs.js";
+import { Positions } from "./positions.js";
 import { clock, icon, seenRole } from "./look.js";
 import { nameOf, Ring } from "./ring.js";
 import { Badges, Strip } from "./safety.js";
@@ -41,6 +42,12 @@ function ask(title, ...children) {
   dialog.showModal();
 }
 
+/** The place of a speed among those of the slider. @param {number} speed */
+function nearest(speed) {
+  const far = speeds.map((s) => Math.abs(Math.log(s / speed)));
+  return far.indexOf(Math.min(...far));
+}
+
 async function start() {
   speak(preferred());
   const theme = localStorage.getItem("balsa-theme");
@@ -61,7 +68,8 @@ async function start() {
   let selection = null;
   const give = (/** @type {Input} */ input) => session.give(input);
   const ring = new Ring(byID("ring"), session, { select, menu, partition: (inside) => controls.split(inside) });
-  const logs = new Logs(byID("panel-log"), session, (id) => select({ kind: "member", id }));
+  const chooseMember = (/** @type {number} */ id) => select({ kind: "member", id });
+  const logs = session.live ? new Positions(byID("panel-log"), session, chooseMember) : new Logs(byID("panel-log"), session, chooseMember);
   const inspector = new Inspector(byID("panel-inspect"), session, give, () => select(null));
   const feed = new Feed(byID("panel-why"), session);
   const badges = new Badges(byID("badges"), session);
@@ -93,7 +101,7 @@ async function start() {
     const play = byID("play");
     icon(play, playing ? "pause" : "play");
     set(play, { title: word(playing ? "player.pause" : "player.play"), "aria-label": word(playing ? "player.pause" : "player.play") });
-    /** @type {HTMLInputElement} */ (byID("speed")).value = String(speeds.length - 1 - speeds.indexOf(speed));
+    /** @type {HTMLInputElement} */ (byID("speed")).value = String(speeds.length - 1 - nearest(speed));
     set(byID("speed-text"), { text: speed === 1 ? word("player.real") : `1/${Math.round(1 / speed)}` });
     set(byID("time"), { text: session.live ? "" : clock(state.t) });
     set(byID("hash"), { text: state.hash ? `#${state.hash.slice(0, 8)}` : "" });
@@ -249,8 +257,8 @@ async function start() {
     { key: "m", shown: "m", word: "keys.message", run: () => session.step("message") },
     { key: "Home", shown: "Home", word: "keys.start", run: () => { session.pause(); session.seek(0); } },
     { key: "End", shown: "End", word: "keys.end", run: () => session.seek(session.branch.horizon) },
-    { key: "+", shown: "+", word: "keys.faster", run: () => session.setSpeed(speeds[Math.max(speeds.indexOf(session.speed) - 1, 0)]) },
-    { key: "-", shown: "-", word: "keys.slower", run: () => session.setSpeed(speeds[Math.min(speeds.indexOf(session.speed) + 1, speeds.length - 1)]) },
+    { key: "+", shown: "+", word: "keys.faster", run: () => session.setSpeed(speeds[Math.max(nearest(session.speed) - 1, 0)]) },
+    { key: "-", shown: "-", word: "keys.slower", run: () => session.setSpeed(speeds[Math.min(nearest(session.speed) + 1, speeds.length - 1)]) },
     { key: "[", shown: "[", word: "keys.zoom-out", run: () => { spacetime.zoom(1.5); draw(); } },
     { key: "]", shown: "]", word: "keys.zoom-in", run: () => { spacetime.zoom(1 / 1.5); draw(); } },
     ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map((n) => ({
@@ -382,10 +390,11 @@ async function start() {
     await tour.start(scene ?? "");
   }
   if (session.live) {
-    tour.free();
     document.body.classList.add("live");
+    spacetime.span = 12_000 * ms;
     const answer = await engine.ask({ do: "state", full: true });
     session.told(answer);
+    tour.free();
   } else {
     await fromAddress();
     addEventListener("hashchange", fromAddress);

@@ -250,7 +250,10 @@ export class Session extends EventTarget {
       this.#take(answer, true);
       this.#tell("run");
     } else {
+      const before = new Map(this.state.members.map((m) => [m.id, m.process]));
       this.#take(answer, false);
+      // A process that is killed cannot say so.
+      for (const m of this.state.members) if (before.get(m.id) !== m.process) this.timeline.process(m.id, this.state.t, m.process);
     }
     this.#tell("state");
   }

@@ -55,6 +55,18 @@ export class Timeline {
     return copy;
   }
 
+  /**
+   * Notes that a process is in another state than its events say.
+   * @param {number} member
+   * @param {number} t
+   * @param {string} process
+   */
+  process(member, t, process) {
+    const lane = this.#of(this.lanes, member);
+    const now = lane.length ? lane[lane.length - 1] : { t: 0, role: "follower", term: 0, process: "running" };
+    if (now.process !== process) lane.push({ ...now, t: Math.max(t, now.t), process, role: "follower" });
+  }
+
   /** @param {Event} e */
   #follow(e) {
     this.until = Math.max(this.until, e.t);

@@ -80,7 +80,7 @@ export class Tour {
     this.page.scenario.value = "";
     this.page.ring.highlit.clear();
     this.#caption();
-    if (afresh || !this.session.state) this.session.open({ v: this.session.hello.v, seed: Math.floor(Math.random() * 1000), setup: { members: 5 } }, { t: 0 });
+    if (!this.session.live && (afresh || !this.session.state)) this.session.open({ v: this.session.hello.v, seed: Math.floor(Math.random() * 1000), setup: { members: 5 } }, { t: 0 });
     this.page.draw();
   }
 
@@ -188,7 +188,7 @@ export class Tour {
     const { caption } = this.page;
     const { chapter } = this;
     if (!chapter) {
-      caption.replaceChildren(html("p", { class: "note" }, word("free.hint")));
+      caption.replaceChildren(html("p", { class: "note" }, word(this.session.live ? (this.session.can("crash") ? "free.demo" : "free.live") : "free.hint")));
       return;
     }
     const step = chapter.steps[this.step];
