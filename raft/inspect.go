@@ -59,11 +59,10 @@ type Usage struct {
 
 // Usage adds up what is in memory.
 func (c *Core) Usage() Usage {
-	u := Usage{Cached: c.log.bytes}
-	for i := range c.log.window {
-		if e := &c.log.window[i]; e.Index <= min(c.applied, c.disk.durable) {
-			u.Removable += e.Size()
-		}
+	u := Usage{Cached: c.log.bytes, Removable: c.log.bytes}
+	needed := min(c.applied, c.disk.durable) + 1
+	for i := len(c.log.window) - 1; i >= 0 && c.log.window[i].Index >= needed; i-- {
+		u.Removable -= c.log.window[i].Size()
 	}
 	if l := c.leading; l != nil {
 		u.Uncommitted = l.uncommitted

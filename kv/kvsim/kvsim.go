@@ -49,8 +49,12 @@ const dir = "kv"
 // Machine implements sim.Application.
 func (a Application) Machine(at sim.Place) (engine.StateMachine, error) {
 	m := &machine{application: a, files: newFiles(), rng: at.Rand}
-	if before, ok := at.Previous.(*machine); ok {
+	before, again := at.Previous.(*machine)
+	if again {
 		m.files, m.durable = before.files, before.durable
+	}
+	if a.CrashPoints && m.rng.IntN(8) == 0 {
+		m.files.arm(1+m.rng.IntN(20), rand.New(rand.NewPCG(m.rng.Uint64(), 3)))
 	}
 	store, err := kv.Open(dir, kv.Options{
 		FS: m.files, CacheBytes: 1 << 20, MemTableBytes: 8 << 20, ManualScrub: true, NoCompactions: a.CrashPoints,
@@ -60,6 +64,14 @@ func (a Application) Machine(at sim.Place) (engine.StateMachine, error) {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
 	m.store = store
+	if at, happened := m.files.disarm(); happened {
+		// What the start has left is what the next one finds; of a store that never was there, nothing.
+		if again {
+			before.files = m.files.image
+		}
+		_ = store.Close()
+		sim.CrashNow("the store's files, at its start: " + at)
+	}
 	if found := store.AppliedIndex(); found < m.durable {
 		return nil, errors.Join(fmt.Errorf("the store comes back as of %d, and had said that it is durable up to %d", found, m.durable), store.Close())
 	}
