@@ -431,3 +431,36 @@ func TestAForwardThatIsLostSilentlyEnds(t *testing.T) {
 		t.Errorf("what nobody waits for is kept: %+v", load)
 	}
 }
+
+// Of several requests that a leader took and could not replicate, all but the first once had an unknown outcome or, if the first was given up, waited for as
+// long as nobody else wrote anything: what took the place of the first was the new leader's beginning, and nothing came after it. But terms ascend along
+// the log, so that beginning says of all of them that they will never happen.
+func TestRequestsThatLostTheirPlaceDoNotWaitForOthers(t *testing.T) {
+	s := newStage(t, 3, newAdder, nil)
+	old, _, _ := s.elect()
+	s.lose = func(e Envelope) bool { return e.To == addressOf(old.id) || e.From == addressOf(old.id) }
+	var answers []error
+	for range 5 {
+		old.group.ProposeAsync(number(1), func(_ Result, err error) { answers = append(answers, err) })
+	}
+	s.pass(5 * time.Millisecond)
+	s.until("another leader", func() bool {
+		l := s.leader()
+		return l != nil && l != old && l.group.core.Term() > old.group.core.Term()
+	})
+	s.pass(100 * time.Millisecond)
+	s.lose = nil
+	s.until("all requests are answered", func() bool { return len(answers) == 5 })
+	for _, err := range answers {
+		if err != nil {
+			t.Errorf("answers %v: none had happened, and all could be tried again", answers)
+			break
+		}
+	}
+	s.pass(100 * time.Millisecond)
+	for _, h := range s.hosts {
+		if n := h.machine.(*adder).n; n != 5 {
+			t.Errorf("member %d has applied %d commands, want 5", h.id, n)
+		}
+	}
+}

@@ -54,10 +54,25 @@ func (w *waiters) add(first raft.Index, term raft.Term, calls []*call) {
 }
 
 // take returns the call that waits for this entry, or nil. Entries have to be asked for in ascending order. A call whose index went to an entry
-// of another term surely did not happen: by leader completeness what is committed there is final.
+// of another term surely did not happen: by leader completeness what is committed there is final. Nor did one that waits for an entry of an earlier
+// term behind this one, since terms ascend along the log: it would wait for as long as nobody else writes.
 func (w *waiters) take(index raft.Index, term raft.Term) (c *call) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	for i := range w.runs {
+		run := &w.runs[i]
+		if run.term >= term {
+			continue
+		}
+		keep := 0
+		if run.first <= index {
+			keep = min(len(run.calls), int(index-run.first)+1)
+		}
+		for _, passed := range run.calls[keep:] {
+			passed.finish(outcome{err: ErrDropped, retry: true})
+		}
+		run.calls = run.calls[:keep]
+	}
 	for len(w.runs) > 0 {
 		run := &w.runs[0]
 		if run.first > index {
