@@ -38,7 +38,7 @@ func (a *API) writeError(ctx context.Context, leader raft.MemberID, err error) e
 	switch {
 	case errors.Is(err, engine.ErrIndeterminate):
 		// It wraps what ended the wait, which says nothing about the outcome, so it has to be looked for first.
-		return a.timedOut(leader)
+		return a.timedOut(leader, err)
 	case errors.Is(err, engine.ErrNoLeader):
 		return rpctypes.ErrGRPCNoLeader
 	case errors.Is(err, engine.ErrDropped):
@@ -48,15 +48,19 @@ func (a *API) writeError(ctx context.Context, leader raft.MemberID, err error) e
 		return refusal
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return a.timedOut(leader)
+		return a.timedOut(leader, err)
 	}
 	return a.unknown("write failed", err)
 }
 
-// timedOut is for a request that may have happened: it says whether that is for a change of leader.
-func (a *API) timedOut(leader raft.MemberID) error {
+// timedOut is for a request that may have happened: it says whether that is for a change of leader, or, where nothing took long, for the connection to
+// the leader.
+func (a *API) timedOut(leader raft.MemberID, err error) error {
 	if now, _ := a.group.Leader(); now == raft.NoMember || now != leader {
 		return rpctypes.ErrGRPCTimeoutDueToLeaderFail
+	}
+	if errors.Is(err, engine.ErrIndeterminate) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, engine.ErrClosed) {
+		return rpctypes.ErrGRPCTimeoutDueToConnectionLost
 	}
 	return rpctypes.ErrGRPCTimeout
 }

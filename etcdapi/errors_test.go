@@ -24,6 +24,7 @@ func TestErrorsOfTheGroupAreEtcds(t *testing.T) {
 	const (
 		timeout    = "etcdserver: request timed out"
 		leaderFail = "etcdserver: request timed out, possibly due to previous leader failure"
+		lost       = "etcdserver: request timed out, possibly due to connection lost"
 		noLeader   = "etcdserver: no leader"
 		changed    = "etcdserver: leader changed"
 		busy       = "etcdserver: too many requests"
@@ -44,6 +45,7 @@ func TestErrorsOfTheGroupAreEtcds(t *testing.T) {
 		"no leader in time":              {fmt.Errorf("%w: %w", engine.ErrNoLeader, late), codes.Unavailable, noLeader, noLeader},
 		"outcome unknown":                {fmt.Errorf("%w: %w", engine.ErrIndeterminate, late), codes.Unavailable, timeout, changed},
 		"outcome unknown as it was shut": {fmt.Errorf("%w: %w", engine.ErrIndeterminate, engine.ErrClosed), codes.Unavailable, timeout, stopped},
+		"outcome unknown at once":        {engine.ErrIndeterminate, codes.Unavailable, lost, changed},
 		"out of time":                    {late, codes.Unavailable, timeout, timeout},
 		"another took its place":         {engine.ErrDropped, codes.Unavailable, changed, changed},
 		"unforeseen":                     {errors.New("odd"), codes.Unknown, "etcdserver: wrapped: odd", "etcdserver: wrapped: odd"},
@@ -72,7 +74,7 @@ func TestErrorsOfAChangeAreEtcds(t *testing.T) {
 		raft.ErrChangePending:                         {codes.Unavailable, "etcdserver: unhealthy cluster"},
 		raft.ErrNotReady:                              {codes.Unavailable, "etcdserver: unhealthy cluster"},
 		fmt.Errorf("%w: no voter", raft.ErrBadChange): {codes.InvalidArgument, "etcdserver: " + raft.ErrBadChange.Error() + ": no voter"},
-		fmt.Errorf("x: %w", engine.ErrIndeterminate):  {codes.Unavailable, "etcdserver: request timed out"},
+		fmt.Errorf("x: %w", engine.ErrIndeterminate):  {codes.Unavailable, "etcdserver: request timed out, possibly due to connection lost"},
 		fmt.Errorf("x: %w", context.DeadlineExceeded): {codes.Unavailable, "etcdserver: request timed out"},
 	} {
 		wantStatus(t, a.changeError(context.Background(), err), want.code, want.text)

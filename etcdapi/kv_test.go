@@ -356,7 +356,7 @@ func TestErrorsOfWritesReachTheClient(t *testing.T) {
 	a := newTestAPI(t, nil)
 	client := newClient(t, serve(t, a))
 	for err, want := range map[error]error{
-		engine.ErrIndeterminate: rpctypes.ErrTimeout,
+		engine.ErrIndeterminate: rpctypes.ErrTimeoutDueToConnectionLost,
 		engine.ErrOverloaded:    rpctypes.ErrTooManyRequests,
 		engine.ErrFull:          rpctypes.ErrNoSpace,
 		engine.ErrClosed:        rpctypes.ErrStopped,
