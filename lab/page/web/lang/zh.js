@@ -112,6 +112,7 @@ export default {
     "the disk of the leader is stuck: its log cannot grow": "领导者的磁盘卡住了：它的日志无法增长",
     "the disk of this member was replaced: its answer does not count": "这个成员的磁盘被换过：它的答复不算数",
     "the disk of this member was replaced: its vote does not count": "这个成员的磁盘被换过：它的票不算数",
+    "the vote was asked for by another disk under this identity": "这一票是同一身份下的另一块磁盘请求的",
     "the leader sent the configuration that the disk had lost": "领导者发来了磁盘丢失的成员配置",
     "this member knows no configuration: it may have forgotten one, and what it promised": "这个成员不知道任何配置：它可能忘记了配置和自己的承诺",
     "this member's disk was replaced: it has to be admitted again": "这个成员的磁盘被换过：它必须重新被接纳",
