@@ -16,6 +16,7 @@ func TestALongWorldStaysSmall(t *testing.T) {
 	regime := sim.Draw(77, sim.Options{Members: 3, Groups: 1, Clients: 8, Duration: time.Hour, Faults: []string{"crash", "isolate", "pause", "drop"}, Workload: "registers"})
 	regime.Think, regime.Patience, regime.Delay, regime.Disk, regime.Apply = 2*time.Millisecond, 300*time.Millisecond, 200*time.Microsecond, 100*time.Microsecond, 20*time.Microsecond
 	regime.Changes, regime.Transfers, regime.Padding, regime.Ballast = 0, 0, 0, 0
+	regime.Hasty, regime.Loyal, regime.Unnoticed = false, false, false
 	regime.Core = sim.Regime{}.Core
 	w := sim.NewWorld(77, sim.Options{Regime: &regime})
 	var sizes []uint64
