@@ -96,8 +96,8 @@ func (a *answers) command(op *Operation) {
 	case d == nil || d.id != op.ID:
 		g.world.fail("durability", "g%d: command %x was acknowledged at %d, but it is not there", g.id, op.ID, op.Index)
 	case !bytes.Equal(d.answer, op.Answer):
-		g.world.fail("linearizability", "g%d: client %d was answered %q to its command at %d; in the order of the log the answer is %q", g.id, op.Client, clipped(op.Answer), op.Index,
-			clipped(d.answer))
+		g.world.fail("linearizability", "g%d: client %d was answered %s to its command at %d; in the order of the log the answer is %s", g.id, op.Client, describeBytes(op.Answer), op.Index,
+			describeBytes(d.answer))
 	default:
 		a.judged++
 	}
@@ -118,7 +118,7 @@ func (a *answers) query(op *Operation) {
 		return
 	}
 	if want := model.Read(op.Query); !bytes.Equal(want, op.Answer) {
-		g.world.fail("linearizability", "g%d: client %d read %q at %d on n%d, where the answer is %q", g.id, op.Client, clipped(op.Answer), op.Index, op.Host, clipped(want))
+		g.world.fail("linearizability", "g%d: client %d read %s at %d on n%d, where the answer is %s", g.id, op.Client, describeBytes(op.Answer), op.Index, op.Host, describeBytes(want))
 		return
 	}
 	a.judged++

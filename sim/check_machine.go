@@ -49,12 +49,9 @@ func (c *checkMachine) applied(m *member, a *applied) {
 // answered compares a machine's answer with the oracle's. It has to give one only if somebody waits for it.
 func (c *checkMachine) answered(m *member, a *applied, d *deed) {
 	if a.entry.Local && !bytes.Equal(a.answer, d.answer) {
-		m.world.fail("answers", "%v answers %q to the command at %d, %q; in the order of the log the answer is %q", m, clipped(a.answer), d.index, clipped(d.command), clipped(d.answer))
+		m.world.fail("answers", "%v answers %s to the command at %d, %s; in the order of the log the answer is %s", m, describeBytes(a.answer), d.index, describeBytes(d.command), describeBytes(d.answer))
 	}
 }
-
-// clipped shortens bytes for people.
-func clipped(b []byte) []byte { return b[:min(len(b), 200)] }
 
 func (c *checkMachine) hashed(m *member, index raft.Index, hash uint64) {
 	if wrong := c.group.ledger.hashed(m.host.id, index, hash); wrong != "" {

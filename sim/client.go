@@ -259,3 +259,6 @@ func describeBytes(b []byte) string {
 	}
 	return fmt.Sprintf("%q", clipped(b))
 }
+
+// clipped shortens bytes for people.
+func clipped(b []byte) []byte { return b[:min(len(b), 200)] }
