@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 func TestARunMakesAReport(t *testing.T) {
 	out := t.TempDir()
 	err := command(t.Context(), []string{
-		"run", "-levels", "limit,library", "-systems", "balsa,hashicorp-wal,limit", "-rounds", "2", "-warmup", "10ms", "-measure", "100ms",
+		"run", "-levels", "limit,library", "-systems", "balsa,hashicorp-wal,limit", "-rounds", "2", "-warmup", "10ms", "-measure", "300ms",
 		"-proposers", "1,20", "-sizes", "16", "-groups", "2", "-dir", t.TempDir(), "-out", out, "-profiles", filepath.Join(out, "profiles"),
 	})
 	if err != nil {
@@ -68,7 +68,7 @@ func TestServersAreMeasured(t *testing.T) {
 	out := t.TempDir()
 	err := command(t.Context(), []string{
 		"run", "-levels", "server", "-systems", "balsa,nothing", "-loads", "put,put to the leader,transaction,mixed,serializable range,put to one member",
-		"-clients", "6", "-rounds", "1", "-warmup", "10ms", "-measure", "100ms", "-dir", t.TempDir(), "-out", out,
+		"-clients", "6", "-rounds", "1", "-warmup", "10ms", "-measure", "300ms", "-dir", t.TempDir(), "-out", out,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -26,6 +26,9 @@ func measureLibrary(s Spec, dir string) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	if err := settle(cluster, s.Groups); err != nil {
+		return Result{}, errors.Join(err, cluster.Close())
+	}
 	type proposer struct {
 		command []byte
 		number  uint64
@@ -42,8 +45,9 @@ func measureLibrary(s Spec, dir string) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	l.Begin = func() { profile.begin(); used.begin() }
-	l.End = func() { used.end(); profile.end() }
+	var before, after uint64
+	l.Begin = func() { before = terms(cluster, s.Groups); profile.begin(); used.begin() }
+	l.End = func() { used.end(); profile.end(); after = terms(cluster, s.Groups) }
 	out := load.Run(l, func(worker int) error {
 		p := &proposers[worker]
 		p.number++
@@ -57,10 +61,34 @@ func measureLibrary(s Spec, dir string) (Result, error) {
 	result := Result{Spec: s}
 	result.fill(out)
 	used.fill(&result)
+	result.Elections = after - before
 	if err := errors.Join(profile.err, awaitComplete(book), cluster.Close()); err != nil {
 		return result, err
 	}
 	return result, book.Check()
+}
+
+// settle waits until every group takes proposals. What it proposes is too short to be anybody's.
+func settle(cluster replica.Cluster, groups int) error {
+	deadline := time.Now().Add(catchUp)
+	for group := range groups {
+		for err := cluster.Propose(context.Background(), group, []byte("settle")); err != nil; err = cluster.Propose(context.Background(), group, []byte("settle")) {
+			if time.Now().After(deadline) {
+				return fmt.Errorf("group %d takes no proposals: %w", group, err)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	return nil
+}
+
+// terms is the sum of all groups' terms.
+func terms(cluster replica.Cluster, groups int) uint64 {
+	var sum uint64
+	for group := range groups {
+		sum += cluster.Term(group)
+	}
+	return sum
 }
 
 // awaitComplete waits until every replica has applied as much as was acknowledged.

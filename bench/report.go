@@ -22,7 +22,7 @@ func (r *run) report(dir string, args []string) error {
 	fmt.Fprintf(&text, "Figures are medians over %d rounds, with the least and the greatest. All systems are measured in each round, one after the other, each in a process and a directory of its own. ", r.plan.rounds)
 	fmt.Fprintf(&text, "A load runs for %v before it counts, and counts for %v. Afterwards every replica was asked for every write that was acknowledged. ", r.plan.warmup, r.plan.measure)
 	fmt.Fprintf(&text, "CPU is processor time for one operation: of libraries with the load, which runs in the same process; of servers all members together, without the load. ")
-	fmt.Fprintf(&text, "fsyncs are those of all replicas together, for one operation. Memory is the most that a process had resident.\n")
+	fmt.Fprintf(&text, "fsyncs are those of all replicas together, for one operation. Elections are those of all rounds together. Memory is the most that a process had resident.\n")
 	level := ""
 	for _, s := range summaries {
 		if s.cell.Level != level {
@@ -39,7 +39,7 @@ func (r *run) report(dir string, args []string) error {
 			continue
 		}
 		fmt.Fprintf(&text, "\n### %s\n\n", title(s.cell))
-		writeTable(&text, []string{"system", "operations/s", "p50", "p99", "CPU µs", "fsyncs", "memory"}, rowsOf(s))
+		writeTable(&text, []string{"system", "operations/s", "p50", "p99", "CPU µs", "fsyncs", "elections", "memory"}, rowsOf(s))
 	}
 	if rows := limitRows(summaries); len(rows) > 0 {
 		fmt.Fprintf(&text, "\n### The machine alone\n\n")
@@ -91,7 +91,7 @@ func rowsOf(s summary) [][]string {
 	var rows [][]string
 	for _, r := range s.rows {
 		if r.failed > 0 {
-			rows = append(rows, []string{r.system, fmt.Sprintf("failed in %d of %d rounds: %s", r.failed, r.rounds, firstLine(r.failure)), "", "", "", "", ""})
+			rows = append(rows, []string{r.system, fmt.Sprintf("failed in %d of %d rounds: %s", r.failed, r.rounds, firstLine(r.failure)), "", "", "", "", "", ""})
 			continue
 		}
 		syncs := "-"
@@ -101,7 +101,7 @@ func rowsOf(s summary) [][]string {
 		rows = append(rows, []string{
 			r.system, fmt.Sprintf("%s (%s-%s)", thousands(r.perSecond.median), thousands(r.perSecond.low), thousands(r.perSecond.high)),
 			milliseconds(r.p50.median), fmt.Sprintf("%s (%s-%s)", milliseconds(r.p99.median), milliseconds(r.p99.low), milliseconds(r.p99.high)),
-			fmt.Sprintf("%.0f", r.cpu.median), syncs, fmt.Sprintf("%s MB", thousands(r.memory.median/1e6)),
+			fmt.Sprintf("%.0f", r.cpu.median), syncs, fmt.Sprint(r.elections), fmt.Sprintf("%s MB", thousands(r.memory.median/1e6)),
 		})
 	}
 	return rows

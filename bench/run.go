@@ -90,7 +90,7 @@ func (r *run) writeRuns(path string) error {
 	w := csv.NewWriter(file)
 	rows := [][]string{{
 		"level", "load", "system", "workers", "bytes", "groups", "members", "rate", "round", "done", "failed", "per_second",
-		"p50_us", "p90_us", "p99_us", "p999_us", "max_us", "cpu_us_per_op", "fsyncs_per_op", "memory_bytes", "failure",
+		"p50_us", "p90_us", "p99_us", "p999_us", "max_us", "cpu_us_per_op", "fsyncs_per_op", "elections", "memory_bytes", "failure",
 	}}
 	number := func(x float64) string { return strconv.FormatFloat(x, 'g', 6, 64) }
 	for _, x := range r.results {
@@ -102,7 +102,7 @@ func (r *run) writeRuns(path string) error {
 		rows = append(rows, []string{
 			s.Level, s.Load, s.System, strconv.Itoa(s.Workers), strconv.Itoa(s.Size), strconv.Itoa(s.Groups), strconv.Itoa(s.Members), number(s.Rate),
 			strconv.Itoa(x.Round), strconv.FormatUint(x.Done, 10), strconv.FormatUint(x.Failed, 10), number(x.PerSecond),
-			number(x.P50), number(x.P90), number(x.P99), number(x.P999), number(x.Worst), number(x.CPU), syncs, strconv.FormatInt(x.Memory, 10), x.Failure,
+			number(x.P50), number(x.P90), number(x.P99), number(x.P999), number(x.Worst), number(x.CPU), syncs, strconv.FormatUint(x.Elections, 10), strconv.FormatInt(x.Memory, 10), x.Failure,
 		})
 	}
 	return errors.Join(w.WriteAll(rows), file.Close())

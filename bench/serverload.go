@@ -212,6 +212,10 @@ func measureServer(s Spec, dir string) (Result, error) {
 	for i := range clients {
 		clients[i] = client{kv: pb.NewKVClient(conns[i%len(conns)]), key: fmt.Appendf(nil, "client/%06d", i), value: make([]byte, max(s.Size, 8))}
 	}
+	before, err := f.term()
+	if err != nil {
+		return Result{}, err
+	}
 	used := newUsage(f.pids()...)
 	defer used.close()
 	l := s.load()
@@ -224,6 +228,11 @@ func measureServer(s Spec, dir string) (Result, error) {
 	result := Result{Spec: s}
 	result.fill(out)
 	used.fill(&result)
+	after, err := f.term()
+	if err != nil {
+		return result, err
+	}
+	result.Elections = after - before
 	if system.program == nil {
 		return result, nil
 	}

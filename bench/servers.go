@@ -199,6 +199,20 @@ func (f *fleet) leader() (int, error) {
 	return 0, errors.New("no member leads")
 }
 
+// term is the highest one that a member knows.
+func (f *fleet) term() (highest uint64, err error) {
+	for _, conn := range f.conns {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		status, err := pb.NewMaintenanceClient(conn).Status(ctx, &pb.StatusRequest{})
+		cancel()
+		if err != nil {
+			return 0, fmt.Errorf("ask for the term: %w", err)
+		}
+		highest = max(highest, status.RaftTerm)
+	}
+	return highest, nil
+}
+
 func (f *fleet) pids() []int {
 	var pids []int
 	for _, cmd := range f.processes {

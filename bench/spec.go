@@ -70,6 +70,8 @@ type Result struct {
 	CPU float64
 	// Syncs are calls of fsync and fdatasync for one operation, in all replicas together; -1 if they could not be counted.
 	Syncs float64
+	// Elections is how many terms began while it counted, in all groups.
+	Elections uint64
 	// Memory is the most bytes that were resident: in a library's process, in the largest server.
 	Memory int64
 	// Failure says why the measurement does not count.

@@ -28,6 +28,7 @@ type row struct {
 	perSecond, p50, p99, cpu, memory spread
 	syncs                            spread
 	syncsCounted                     bool
+	elections                        uint64 // in all rounds
 	failure                          string
 }
 
@@ -70,6 +71,7 @@ func (r *row) gather(cell Spec, results []Result) {
 			r.failure = x.Failure
 			continue
 		}
+		r.elections += x.Elections
 		perSecond, p50, p99 = append(perSecond, x.PerSecond), append(p50, x.P50), append(p99, x.P99)
 		cpu, memory = append(cpu, x.CPU), append(memory, float64(x.Memory))
 		if x.Syncs >= 0 {

@@ -87,6 +87,9 @@ func Run(l Load, ask func(worker int) error) Outcome {
 				if counting.Load() {
 					mine.record(took, err)
 				}
+				if err != nil {
+					time.Sleep(time.Millisecond) // whoever was refused comes back in a moment, rather than at once and for nothing
+				}
 			}
 		})
 	}

@@ -69,6 +69,11 @@ func (c *balsaCluster) Propose(ctx context.Context, group int, command []byte) e
 	return err
 }
 
+func (c *balsaCluster) Term(group int) uint64 {
+	_, term := c.groups[group][0].Leader()
+	return uint64(term)
+}
+
 func (c *balsaCluster) Close() error {
 	var errs []error
 	for _, host := range c.hosts {

@@ -157,6 +157,9 @@ func (c *bareCluster) fail(err error) {
 	c.waiting = nil
 }
 
+// Term implements Cluster: there is none.
+func (c *bareCluster) Term(int) uint64 { return 0 }
+
 // Close implements Cluster.
 func (c *bareCluster) Close() error {
 	for _, log := range c.logs {

@@ -97,6 +97,14 @@ func (c *dragonboatCluster) Propose(_ context.Context, group int, command []byte
 	return nil
 }
 
+func (c *dragonboatCluster) Term(group int) uint64 {
+	_, term, _, err := c.hosts[0].GetLeaderID(uint64(group + 1))
+	if err != nil {
+		return 0
+	}
+	return term
+}
+
 func (c *dragonboatCluster) Close() error {
 	for _, host := range c.hosts {
 		host.Close()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/server/v3/storage/wal"
@@ -78,6 +79,8 @@ func (c *etcdRaftCluster) Propose(ctx context.Context, group int, command []byte
 	return err
 }
 
+func (c *etcdRaftCluster) Term(group int) uint64 { return c.groups[group][0].term.Load() }
+
 func (c *etcdRaftCluster) Close() error {
 	var errs []error
 	for _, group := range c.groups {
@@ -106,6 +109,7 @@ type etcdNode struct {
 	applied   func(replica int, command []byte)
 	stop      chan struct{}
 	stopped   chan struct{}
+	term      atomic.Uint64
 
 	mu    sync.Mutex
 	leads bool
@@ -216,6 +220,9 @@ func (n *etcdNode) turn() error {
 	leads := n.core.BasicStatus().RaftState == raft.StateLeader
 	if leads {
 		n.mesh.send(ready.Messages)
+	}
+	if ready.HardState != nil {
+		n.term.Store(ready.HardState.GetTerm())
 	}
 	if ready.HardState != nil || len(ready.Entries) > 0 {
 		if err := n.log.Save(ready.HardState, ready.Entries); err != nil {

@@ -116,6 +116,8 @@ func (c *hashicorpCluster) Propose(_ context.Context, group int, command []byte)
 	return err
 }
 
+func (c *hashicorpCluster) Term(group int) uint64 { return c.groups[group][0].CurrentTerm() }
+
 func (c *hashicorpCluster) Close() error {
 	var errs []error
 	for _, group := range c.groups {

@@ -32,6 +32,8 @@ type Options struct {
 type Cluster interface {
 	// Propose replicates a command at the group's leader, and returns once it is durable on a majority and applied there. The command is not used afterwards.
 	Propose(ctx context.Context, group int, command []byte) error
+	// Term is the group's current term, as its leader or one of its replicas knows it: if it grows under a load, there was an election.
+	Term(group int) uint64
 	Close() error
 }
 

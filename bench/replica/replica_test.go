@@ -10,7 +10,7 @@ import (
 	"github.com/balsa-raft/balsa/bench/load"
 )
 
-// Every system runs, with one group and with several, and loses nothing.
+// Every system runs, with one group and with several, and loses nothing. On a busy machine there may be an election in between, so that proposals fail.
 func TestEverySystemRunsAndLosesNothing(t *testing.T) {
 	for _, s := range Systems {
 		for _, groups := range []int{1, 3} {
@@ -39,10 +39,13 @@ func TestEverySystemRunsAndLosesNothing(t *testing.T) {
 					}
 					<-time.After(time.Millisecond)
 				}
+				if term := c.Term(groups - 1); (term == 0) != s.Limit {
+					t.Errorf("the term is %d", term)
+				}
 				if err := c.Close(); err != nil {
 					t.Errorf("close: %v", err)
 				}
-				if err := book.Check(); err != nil || out.Done == 0 || out.Failed > 0 {
+				if err := book.Check(); err != nil || out.Done == 0 {
 					t.Errorf("%d done, %d failed (%v): %v", out.Done, out.Failed, out.Error, err)
 				}
 			})
