@@ -108,9 +108,12 @@ func campaigns(root string, list []*mutant, b bounds, workers int, write bool) i
 			for i := range next {
 				m := list[i]
 				v, err := m.hunt(root, b)
-				rows[i], errs[i] = row{mutant: m, verdict: v}, err
+				rows[i] = row{mutant: m, verdict: v}
 				mu.Lock()
-				if err != nil {
+				if err == nil && write {
+					err = writeTable(root, rows[i:i+1]) // One by one, so that a run which is stopped leaves what it found.
+				}
+				if errs[i] = err; err != nil {
 					fmt.Fprintln(os.Stderr, err)
 				} else {
 					fmt.Fprintln(os.Stderr, rows[i].line())
@@ -130,14 +133,7 @@ func campaigns(root string, list []*mutant, b bounds, workers int, write bool) i
 			return 2
 		}
 	}
-	survivors := printTable(os.Stdout, rows)
-	if write {
-		if err := writeTable(root, rows); err != nil {
-			fmt.Fprintln(os.Stderr, "mutants:", err)
-			return 2
-		}
-	}
-	if survivors > 0 {
+	if printTable(os.Stdout, rows) > 0 {
 		return 1
 	}
 	return 0
