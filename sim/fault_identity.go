@@ -191,12 +191,16 @@ func twin(w *World, s *strike) bool {
 	return true
 }
 
-// takeTurns moves the address between the two.
+// takeTurns moves the address between the two. The leader is cut off now and then when they swap: so that another one leads, to whom
+// the second disk is all there ever was, or that what was committed with its help has to be there without both.
 func (h *host) takeTurns(s *strike) {
 	t := h.twin
 	h.world.after(s.around(200*time.Millisecond), func() {
 		if h.twin == t {
 			h.swapped = !h.swapped
+			if m := h.members[0].group.leader(); m != nil && m.host != h && s.chance(1, 2) {
+				h.world.partition(s, "leader cut off between two disks", func(from, to *host) bool { return from == m.host || to == m.host })
+			}
 			h.takeTurns(s)
 		}
 	})

@@ -36,6 +36,7 @@ func Profiles() []Profile {
 					r.Core.LeaseReads, r.Core.DisableCheckQuorum = true, false
 				}
 			}},
+		{Name: "identity", About: "disks that are emptied, doubled and put back under an old name, members that return, logs that rot", odds: map[faultKind]int{identities: 80, disks: 20, partitions: 30}, others: 10},
 		{Name: beyondBudget, About: "more disks lost than the groups can do without: they may halt, and never be wrong", odds: map[faultKind]int{disks: 50, identities: 80}, others: 15,
 			shape: func(r *Regime, _ func(string) *stream) { r.Beyond = true }},
 		{Name: "membership", About: "members come and go all the time, and leadership moves", others: 25, shape: func(r *Regime, of func(string) *stream) {
