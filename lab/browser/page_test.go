@@ -19,7 +19,7 @@ const chromedpArrowRight, chromedpArrowLeft = kb.ArrowRight, kb.ArrowLeft
 var everyInput = []string{
 	lab.InputStop, lab.InputCrash, lab.InputPause, lab.InputResume, lab.InputRestart, lab.InputWipe, lab.InputTimeout, lab.InputTransfer, lab.InputAdd, lab.InputRemove,
 	lab.InputPromote, lab.InputDemote, lab.InputDrop, lab.InputDuplicate, lab.InputDelay, lab.InputDeliver, lab.InputCut, lab.InputMend, lab.InputPartition, lab.InputHeal,
-	lab.InputClient, lab.InputSet,
+	lab.InputClient, lab.InputSet, lab.InputLie, lab.InputHonest, lab.InputRot,
 }
 
 // given is what was done last, and how often anything was.
@@ -99,6 +99,9 @@ func TestEveryControl(t *testing.T) {
 	p.js(nil, `await balsa.session.advance(balsa.session.state.t + 900e6)`)
 	p.act("add")
 	p.choose(4)
+	p.act("lie")
+	p.act("honest")
+	p.act("rot")
 	p.act("wipe")
 	p.act("restart")
 

@@ -85,6 +85,7 @@ export class Inspector {
       ["log", m.durable ? `${(m.prefix?.index ?? 0) + 1}–${m.durable}` : "–"],
       ...(m.prefix?.index ? [["snapshot", `${m.prefix.index} @ ${m.prefix.term}`]] : []),
       ...(m.syncing ? [["syncing", word("yes")]] : []),
+      ...(m.lying ? [["lying", word("yes")]] : []),
     ]);
     const unsynced = m.term !== m.disk.term || m.last > m.durable || (m.vote ?? 0) !== (m.disk.vote ?? 0);
     const parts = [
@@ -104,7 +105,7 @@ export class Inspector {
       table.append(html("tbody", {}, ...m.peers.map((p) => row("td", [nameOf(p.id), p.match, p.next, word(`peer.${p.state}`), p.inflight ?? 0]))));
       parts.push(html("h3", {}, word("inspect.peers")), table);
     }
-    const key = `member ${m.id} ${m.process} ${m.in} ${m.role}`;
+    const key = `member ${m.id} ${m.process} ${m.in} ${m.role} ${m.lying ?? ""} ${m.durable > (m.prefix?.index ?? 0)}`;
     this.#show(key, word("inspect.member", { name }), parts, () => this.#memberButtons(m));
     /** @type {HTMLElement} */ (this.place.querySelector("h2")).style.borderBottomColor = hue(m.term);
   }
@@ -115,14 +116,21 @@ export class Inspector {
     const up = running || m.process === "paused";
     const wants = [
       ["timeout", running && m.role !== "leader"], ["stop", up], ["crash", up], ["pause", running], ["resume", m.process === "paused"],
-      ["restart", true], ["wipe", true], ["transfer", running && m.role !== "leader" && m.in === "voter"],
+      ["restart", true], ["wipe", true], ["lie", up && !m.lying], ["honest", Boolean(m.lying)], ["rot", m.durable > (m.prefix?.index ?? 0)], ["transfer", running && m.role !== "leader" && m.in === "voter"],
       ["add", !m.in], ["promote", m.in === "learner"], ["demote", m.in === "voter"], ["remove", Boolean(m.in)],
     ];
     return wants
       .filter(([what, makesSense]) => makesSense && this.session.can(String(what)))
       .map(([what]) =>
-        html("button", { title: word(`action.${what}-help`), "data-action": what, click: () => this.give({ do: String(what), member: m.id }) }, word(`action.${what}`)),
+        html("button", { title: word(`action.${what}-help`), "data-action": what, click: () => this.give({ do: String(what), member: m.id, ...(what === "rot" ? { index: this.#rottable(m.id) } : {}) }) }, word(`action.${what}`)),
       );
+  }
+
+  /** The entry of a member that rots: the last command that is on its disk. @param {number} id */
+  #rottable(id) {
+    const m = this.session.member(id);
+    const commands = (m?.log ?? []).filter((e) => e.kind !== "noop" && e.index <= (m?.durable ?? 0));
+    return commands.length ? commands[commands.length - 1].index : (m?.durable ?? 0);
   }
 
   /** @param {number} id */

@@ -329,7 +329,7 @@ async function start() {
         }
       },
     });
-    const command = html("code", {}, "balsa lab balsa-run.json");
+    const command = html("code", {}, "balsa lab balsa-run.json · balsa sim replay balsa-run.json");
     const embed = code ? `<iframe src="${location.origin}${location.pathname}?embed#${code}" width="720" height="560"></iframe>` : "";
     const frame = html("textarea", { readonly: true, rows: 2, "aria-label": word("share.embed") });
     frame.value = embed;

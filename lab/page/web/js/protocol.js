@@ -40,6 +40,7 @@
  * @property {number} [by]
  * @property {number[][]} [groups]
  * @property {boolean} [learner]
+ * @property {number} [index]
  * @property {Op} [op]
  * @property {Settings} [set]
  */
@@ -75,6 +76,7 @@
  * @property {boolean} [syncing]
  * @property {boolean} [faulty]
  * @property {boolean} [quiet]
+ * @property {boolean} [lying]
  * @property {number} [waiting]
  * @property {number} [rate]
  * @property {number} [lag]

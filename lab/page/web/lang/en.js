@@ -53,13 +53,13 @@ export default {
   },
   fact: {
     role: "role", leader: "leader", commit: "commit index", applied: "last applied", timer: "timer", granted: "votes for it", refused: "votes refused", transfer: "hands over to", waiting: "messages waiting", faulty: "lost entries", quiet: "silent",
-    term: "term", vote: "voted for", log: "log entries", snapshot: "snapshot", syncing: "writing", voters: "voters", learners: "learners", outgoing: "old voters", match: "match", next: "next", state: "state", inflight: "in flight",
+    term: "term", vote: "voted for", log: "log entries", snapshot: "snapshot", syncing: "writing", lying: "lies", voters: "voters", learners: "learners", outgoing: "old voters", match: "match", next: "next", state: "state", inflight: "in flight",
     from: "from", to: "to", sent: "sent", arrives: "arrives", vanished: "vanished", "last-entry": "last entry", "prev-entry": "entry before", entries: "entries", "leader-commit": "leader's commit", round: "round", conflict: "conflict at", campaign: "for term",
     bytes: "bytes", index: "index", says: "says", "copy-of": "copy of",
   },
   action: {
     timeout: "Time out", "timeout-help": "Its election timer runs out now", stop: "Stop", "stop-help": "The process ends in order", crash: "Crash", "crash-help": "It ends at once, and loses what is not on disk", pause: "Pause", "pause-help": "The process stands still",
-    resume: "Resume", "resume-help": "The process goes on", restart: "Restart", "restart-help": "The process starts on what its disk has", wipe: "Wipe disk", "wipe-help": "It crashes and loses its disk", transfer: "Make it lead", "transfer-help": "The leader hands over to it",
+    resume: "Resume", "resume-help": "The process goes on", restart: "Restart", "restart-help": "The process starts on what its disk has", wipe: "Wipe disk", "wipe-help": "It crashes and loses its disk", lie: "Let its disk lie", "lie-help": "Its disk says that it has synced, and has not", honest: "Honest disk", "honest-help": "The disk does again what it says", rot: "Rot an entry", "rot-help": "A bit flips in its last command on disk; it notices at its next start", transfer: "Make it lead", "transfer-help": "The leader hands over to it",
     add: "Add", "add-help": "It joins the group", promote: "Promote", "promote-help": "The learner becomes a voter", demote: "Demote", "demote-help": "The voter becomes a learner", remove: "Remove", "remove-help": "It leaves the group",
     deliver: "Deliver now", "deliver-help": "It arrives at once", drop: "Drop", "drop-help": "It is lost", duplicate: "Duplicate", "duplicate-help": "It travels once more", delay: "Delay 50 ms", "delay-help": "It takes 50 ms longer; others may overtake it", request: "Client request here",
   },

@@ -53,13 +53,13 @@ export default {
   },
   fact: {
     role: "角色", leader: "领导者", commit: "提交索引", applied: "已应用到", timer: "计时器", granted: "得到的票", refused: "被拒的票", transfer: "正移交给", waiting: "等待处理的消息", faulty: "丢失了条目", quiet: "静默",
-    term: "任期", vote: "投票给", log: "日志条目", snapshot: "快照", syncing: "正在写盘", voters: "投票成员", learners: "学习者", outgoing: "旧的投票成员", match: "匹配", next: "下一条", state: "状态", inflight: "在途",
+    term: "任期", vote: "投票给", log: "日志条目", snapshot: "快照", syncing: "正在写盘", lying: "说谎", voters: "投票成员", learners: "学习者", outgoing: "旧的投票成员", match: "匹配", next: "下一条", state: "状态", inflight: "在途",
     from: "来自", to: "发往", sent: "发出", arrives: "到达", vanished: "消失", "last-entry": "最后条目", "prev-entry": "前一条目", entries: "条目", "leader-commit": "领导者的提交索引", round: "轮次", conflict: "冲突位置", campaign: "竞选任期",
     bytes: "字节", index: "索引", says: "内容", "copy-of": "复制自",
   },
   action: {
     timeout: "使其超时", "timeout-help": "它的选举计时器立即到期", stop: "停止", "stop-help": "进程正常结束", crash: "崩溃", "crash-help": "立即结束，未落盘的内容丢失", pause: "暂停", "pause-help": "进程停住不动",
-    resume: "继续", "resume-help": "进程继续运行", restart: "重启", "restart-help": "进程从磁盘上的内容启动", wipe: "清空磁盘", "wipe-help": "崩溃并失去磁盘", transfer: "让它领导", "transfer-help": "领导者把领导权移交给它",
+    resume: "继续", "resume-help": "进程继续运行", restart: "重启", "restart-help": "进程从磁盘上的内容启动", wipe: "清空磁盘", "wipe-help": "崩溃并失去磁盘", lie: "让磁盘说谎", "lie-help": "磁盘说已经同步，其实没有", honest: "磁盘说真话", "honest-help": "磁盘又言行一致", rot: "条目腐烂", "rot-help": "它磁盘上最后一条命令翻转一个比特，下次启动时发现", transfer: "让它领导", "transfer-help": "领导者把领导权移交给它",
     add: "加入", "add-help": "加入集群", promote: "提升", "promote-help": "学习者成为投票成员", demote: "降级", "demote-help": "投票成员成为学习者", remove: "移除", "remove-help": "离开集群",
     deliver: "立即送达", "deliver-help": "马上到达", drop: "丢弃", "drop-help": "消息丢失", duplicate: "复制", "duplicate-help": "再传送一次", delay: "延迟 50 毫秒", "delay-help": "多花 50 毫秒，别的消息可能先到", request: "向它提出请求",
   },
