@@ -93,10 +93,15 @@ func (c *checkPromise) truncated(m *member, from raft.Index) {
 	}
 }
 
-func (c *checkPromise) recovered(m *member, _ *shadow) {
+func (c *checkPromise) recovered(m *member, was *shadow) {
 	status := m.running.Core().Status()
 	p := &m.given
 	p.repairing = status.Faulty
+	if base := m.log.base; base > was.base && p.match >= base && was.term(base) != m.log.baseTerm {
+		// It ended when a leader's snapshot had taken the place of a log that contradicts it, and before anybody was told (figure 13, 7). That what the
+		// snapshot stands for is committed is for checkCommit to see.
+		p.match, p.matchTerm = base, m.log.baseTerm
+	}
 	switch {
 	case status.Term < p.term:
 		m.world.fail("promise", "%v has shown term %d, and comes back in term %d", m, p.term, status.Term)

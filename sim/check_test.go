@@ -135,12 +135,12 @@ func TestEveryCheckerSees(t *testing.T) {
 		{"a term is taken back", "promise", func(_ *World, g *group) {
 			m := follower(g)
 			m.given.term = m.term + 1
-			find[*checkPromise](g).recovered(m, nil)
+			find[*checkPromise](g).recovered(m, &m.log)
 		}},
 		{"an acknowledged entry is lost", "promise", func(_ *World, g *group) {
 			m := follower(g)
 			m.given.match, m.given.matchTerm = m.log.last()+1, m.term
-			find[*checkPromise](g).recovered(m, nil)
+			find[*checkPromise](g).recovered(m, &m.log)
 		}},
 		{"a log that nobody had", "recovery", func(_ *World, g *group) {
 			m := follower(g)

@@ -58,7 +58,7 @@ func failureIsTold(t *testing.T, workload string) {
 		t.Errorf("the replay: %v\n%s", err, told.String())
 	}
 	var story strings.Builder
-	all := telling{codec: liar{}, story: true, until: 200 * time.Millisecond}
+	all := telling{codec: liar{}, story: true, until: 50 * time.Millisecond}
 	if err := all.replay(t.Context(), files[0], &story); err != nil || !strings.Contains(story.String(), "process 1 starts") || !strings.Contains(story.String(), "before the failure") {
 		t.Errorf("the replay with its story: %v\n%s", err, story.String())
 	}
