@@ -103,6 +103,9 @@ async function start() {
     set(play, { title: word(playing ? "player.pause" : "player.play"), "aria-label": word(playing ? "player.pause" : "player.play") });
     /** @type {HTMLInputElement} */ (byID("speed")).value = String(speeds.length - 1 - nearest(speed));
     set(byID("speed-text"), { text: speed === 1 ? word("player.real") : `1/${Math.round(1 / speed)}` });
+    const scrub = /** @type {HTMLInputElement} */ (byID("scrub"));
+    if (document.activeElement !== scrub || playing) scrub.value = String(Math.round((1000 * state.t) / Math.max(branch.horizon, 1)));
+    set(scrub, { "aria-valuetext": clock(state.t) });
     set(byID("time"), { text: session.live ? "" : clock(state.t) });
     set(byID("hash"), { text: state.hash ? `#${state.hash.slice(0, 8)}` : "" });
     set(byID("seed"), { text: session.live ? word("live") : `${word("seed")} ${branch.run.seed}` });
@@ -226,6 +229,10 @@ async function start() {
   click("to-start", () => { session.pause(); session.seek(0); });
   click("to-end", () => { session.pause(); session.seek(session.branch.horizon); });
   byID("speed").addEventListener("input", (e) => session.setSpeed(speeds[speeds.length - 1 - Number(/** @type {HTMLInputElement} */ (e.target).value)]));
+  byID("scrub").addEventListener("input", (e) => {
+    session.pause();
+    spacetime.seek((Number(/** @type {HTMLInputElement} */ (e.target).value) / 1000) * session.branch.horizon);
+  });
   click("language", () => speak(current() === "zh" ? "en" : "zh"));
   click("theme", () => {
     const root = document.documentElement;

@@ -27,6 +27,8 @@ export class SpaceTime {
     this.span = 600 * ms;
     this.start = 0;
     this.following = true;
+    this.wanted = 0;
+    this.seeking = false;
     this.dirty = true;
     /** @type {{x1: number, y1: number, x2: number, y2: number, id: number}[]} the lines that are drawn, to be found by the pointer */
     this.drawn = [];
@@ -267,21 +269,21 @@ export class SpaceTime {
     }
   }
 
+  /** Goes to a moment, the latest that was asked for: who drags asks for more than can be replayed. @param {number} t */
+  async seek(t) {
+    this.wanted = Math.max(0, Math.min(t, this.session.branch.horizon));
+    if (this.seeking) return;
+    this.seeking = true;
+    for (let last = -1; last !== this.wanted; ) {
+      last = this.wanted;
+      await this.session.seek(last);
+    }
+    this.seeking = false;
+  }
+
   #listen() {
     const { canvas } = this;
     let dragging = false;
-    let wanted = 0;
-    let seeking = false;
-    const seek = async (/** @type {number} */ t) => {
-      wanted = Math.max(0, Math.min(t, this.session.branch.horizon));
-      if (seeking) return;
-      seeking = true;
-      for (let last = -1; last !== wanted; ) {
-        last = wanted;
-        await this.session.seek(last);
-      }
-      seeking = false;
-    };
     const x = (/** @type {PointerEvent} */ e) => e.clientX - canvas.getBoundingClientRect().left;
     canvas.addEventListener("pointerdown", (e) => {
       const near = this.#near(x(e), e.clientY - canvas.getBoundingClientRect().top);
@@ -293,10 +295,10 @@ export class SpaceTime {
       canvas.setPointerCapture(e.pointerId);
       this.session.pause();
       this.following = false;
-      seek(this.time(x(e)));
+      this.seek(this.time(x(e)));
     });
     canvas.addEventListener("pointermove", (e) => {
-      if (dragging) seek(this.time(x(e)));
+      if (dragging) this.seek(this.time(x(e)));
     });
     const stop = () => {
       dragging = false;

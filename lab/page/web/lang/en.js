@@ -72,7 +72,7 @@ export default {
     "preVote-help": "A member asks whether it would win before it raises the term (thesis §9.6)", "checkQuorum-help": "A leader that does not hear from a majority steps down (thesis §6.2)", "leaseReads-help": "A leader answers reads by its lease (thesis §6.4.1)",
   },
   members: { add: "Add a member", learner: "Add a learner", note: "Remove, promote and demote are at the member itself." },
-  player: { start: "To the beginning", back: "Back by one event", play: "Play", pause: "Pause", step: "Forward by one event", message: "Forward to the next message that arrives", end: "To the end of what is known", speed: "Speed", real: "real time", time: "The time of the run", hash: "The hash of all that has happened: the same in every host" },
+  player: { start: "To the beginning", back: "Back by one event", play: "Play", pause: "Pause", step: "Forward by one event", message: "Forward to the next message that arrives", end: "To the end of what is known", speed: "Speed", real: "real time", scrub: "Go to a moment", time: "The time of the run", hash: "The hash of all that has happened: the same in every host" },
   branch: { title: "branch", first: "The run as it began", from: "Branch {n}, which left branch {of} at {t}" },
   new: { open: "New", title: "A new run", members: "Members", seed: "Seed", compact: "compact the logs early (snapshots)", go: "Begin" },
   share: {

@@ -72,7 +72,7 @@ export default {
     "preVote-help": "节点在提高任期之前先询问能否当选（论文 §9.6）", "checkQuorum-help": "领导者若听不到多数派的答复就主动下台（论文 §6.2）", "leaseReads-help": "领导者凭租约回答读请求（论文 §6.4.1）",
   },
   members: { add: "增加一个成员", learner: "增加一个学习者", note: "移除、提升和降级在节点自己的面板上。" },
-  player: { start: "到开头", back: "后退一个事件", play: "播放", pause: "暂停", step: "前进一个事件", message: "前进到下一条消息到达", end: "到已知的末尾", speed: "速度", real: "实时", time: "运行的时间", hash: "已发生的一切的哈希：在任何宿主中都相同" },
+  player: { start: "到开头", back: "后退一个事件", play: "播放", pause: "暂停", step: "前进一个事件", message: "前进到下一条消息到达", end: "到已知的末尾", speed: "速度", real: "实时", scrub: "到某一刻", time: "运行的时间", hash: "已发生的一切的哈希：在任何宿主中都相同" },
   branch: { title: "分支", first: "最初的运行", from: "分支 {n}，在 {t} 离开分支 {of}" },
   new: { open: "新建", title: "新的运行", members: "节点数", seed: "种子", compact: "尽早压缩日志（快照）", go: "开始" },
   share: {
