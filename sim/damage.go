@@ -101,7 +101,8 @@ func (d *disk) misdirect(rng *stream, meant *sectorFile, p []byte) func() *damag
 	f := d.files[name]
 	first := rng.Int64N(to / sectorSize)
 	return func() *damage {
-		n := min(int64(len(p)), int64(len(f.now))-first*sectorSize)
+		// Not beyond that place: a log whose end is written over, with all that proved it, is a log that was taken back, and nobody can tell.
+		n := min(int64(len(p)), to-first*sectorSize, int64(len(f.now))-first*sectorSize)
 		if n <= 0 || d.files[name] != f {
 			return nil
 		}
