@@ -142,6 +142,22 @@ func TestEveryCheckerSees(t *testing.T) {
 			m.given.match, m.given.matchTerm = m.log.last()+1, m.term
 			find[*checkPromise](g).recovered(m, &m.log)
 		}},
+		{"a leader's snapshot takes back what contradicts it", "", func(_ *World, g *group) {
+			m, i := follower(g), newest(g)
+			was := m.log
+			was.records = append([]record(nil), was.records...)
+			was.records[i-was.base-1].term = 98
+			m.given.match, m.given.matchTerm = i, 98
+			m.log.begin(i)
+			find[*checkPromise](g).recovered(m, &was)
+		}},
+		{"a log that was compacted takes back nothing", "promise", func(_ *World, g *group) {
+			m, i := follower(g), newest(g)
+			was := m.log
+			m.given.match, m.given.matchTerm = i, 98
+			m.log.begin(i)
+			find[*checkPromise](g).recovered(m, &was)
+		}},
 		{"a log that nobody had", "recovery", func(_ *World, g *group) {
 			m := follower(g)
 			m.log.records = append(m.log.records, record{term: 98, sum: 1})
