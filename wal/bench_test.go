@@ -7,9 +7,12 @@ import (
 	"github.com/balsa-raft/balsa/raft"
 )
 
+// appends are the batches that are measured.
+var appends = []struct{ entries, size int }{{1, 16}, {1, 1 << 10}, {64, 16}, {64, 1 << 10}, {1024, 16}, {1024, 1 << 10}}
+
 // BenchmarkAppendSync is what the leader's disk does for a round of proposals: n entries appended and made durable at once.
 func BenchmarkAppendSync(b *testing.B) {
-	for _, c := range []struct{ entries, size int }{{1, 16}, {64, 16}, {64, 1 << 10}, {1024, 16}} {
+	for _, c := range appends {
 		b.Run(fmt.Sprintf("%dx%dB", c.entries, c.size), func(b *testing.B) {
 			l := mustOpen(b, Options{FS: OSFS(), Dir: b.TempDir(), Incarnation: 1})
 			defer l.Close()
@@ -30,7 +33,7 @@ func BenchmarkAppendSync(b *testing.B) {
 
 // BenchmarkAppend is the log's own work, without a disk.
 func BenchmarkAppend(b *testing.B) {
-	for _, c := range []struct{ entries, size int }{{1, 16}, {64, 16}, {64, 1 << 10}} {
+	for _, c := range appends {
 		b.Run(fmt.Sprintf("%dx%dB", c.entries, c.size), func(b *testing.B) {
 			l := mustOpen(b, Options{FS: nullFS{NewMemFS()}, Dir: "log", Incarnation: 1})
 			benchmarkAppend(b, l, c.entries, c.size)
@@ -39,36 +42,65 @@ func BenchmarkAppend(b *testing.B) {
 }
 
 func benchmarkAppend(b *testing.B, l *Log, n, size int) {
-	mustAppend(b, l, Batch{Group: 1, HardState: hard(1, 1)})
-	data := make([]byte, size)
-	entries := make([]raft.Entry, n)
-	batches := []Batch{{Group: 1, Entries: entries}}
-	base := raft.SnapshotMeta{Term: 1}
-	compact := []Batch{{Group: 1, Compact: &base}}
-	next := raft.Index(1)
+	a := newAppender(b, l, n, size)
 	b.SetBytes(int64(n * (size + headerSize)))
 	b.ReportAllocs()
 	b.ResetTimer()
 	for range b.N {
-		for i := range entries {
-			entries[i] = raft.Entry{Term: 1, Index: next, Kind: raft.EntryCommand, Sum: raft.Sum(data), Data: data}
-			next++
-		}
-		if err := l.Append(batches); err != nil {
-			b.Fatal(err)
-		}
-		if err := l.Sync(); err != nil {
-			b.Fatal(err)
-		}
-		if next-base.Index > 100_000 {
-			base.Index = next - 1000
-			if err := l.Append(compact); err != nil {
-				b.Fatal(err)
-			}
-		}
+		a.append(b)
 	}
 	b.StopTimer()
 	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+}
+
+// What the log keeps in memory, of 64 entries each, is all that writing a batch allocates.
+func TestAppendAllocatesOnlyPositions(t *testing.T) {
+	for _, n := range []int{1, 64, 1024} {
+		a := newAppender(t, mustOpen(t, Options{FS: nullFS{NewMemFS()}, Dir: "log", Incarnation: 1}), n, 16)
+		for a.next < 4096 { // what grows has grown
+			a.append(t)
+		}
+		if allocated := testing.AllocsPerRun(64, func() { a.append(t) }); allocated > float64(n/chunkEntries) {
+			t.Errorf("a batch of %d entries makes %v allocations, and fills %d chunks of positions", n, allocated, n/chunkEntries)
+		}
+	}
+}
+
+// appender appends one batch after the other, makes it durable, and compacts the log now and then.
+type appender struct {
+	log              *Log
+	data             []byte
+	entries          []raft.Entry
+	batches, compact []Batch
+	base             *raft.SnapshotMeta
+	next             raft.Index
+}
+
+func newAppender(t testing.TB, l *Log, n, size int) *appender {
+	mustAppend(t, l, Batch{Group: 1, HardState: hard(1, 1)})
+	a := &appender{log: l, data: make([]byte, size), entries: make([]raft.Entry, n), base: &raft.SnapshotMeta{Term: 1}, next: 1}
+	a.batches = []Batch{{Group: 1, Entries: a.entries}}
+	a.compact = []Batch{{Group: 1, Compact: a.base}}
+	return a
+}
+
+func (a *appender) append(t testing.TB) {
+	for i := range a.entries {
+		a.entries[i] = raft.Entry{Term: 1, Index: a.next, Kind: raft.EntryCommand, Sum: raft.Sum(a.data), Data: a.data}
+		a.next++
+	}
+	if err := a.log.Append(a.batches); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.log.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if a.next-a.base.Index > 100_000 {
+		a.base.Index = a.next - 1000
+		if err := a.log.Append(a.compact); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // nullFS forgets what is written, for measuring all but the disk.

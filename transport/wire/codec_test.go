@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -324,27 +325,52 @@ func appendOf(entries, size int) *raft.AppendRequest {
 	return m
 }
 
-func BenchmarkEncode64x16(b *testing.B) {
-	m := appendOf(64, 16)
-	var batch Batch
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := batch.Add(7, m); err != nil {
-			b.Fatal(err)
-		}
-		batch.Reset()
+// What a message of a thousand entries takes in memory is the message and its list of entries: their data stay where they arrived.
+func TestDecodeAllocatesNothingForAnEntry(t *testing.T) {
+	frame, err := AppendMessage(nil, 7, appendOf(1000, 16))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if allocated := testing.AllocsPerRun(50, func() { _, _, err = DecodeMessage(frame) }); allocated > 2 || err != nil {
+		t.Errorf("%v allocations for a message of 1000 entries (%v)", allocated, err)
 	}
 }
 
-func BenchmarkDecode64x16(b *testing.B) {
-	frame, err := AppendMessage(nil, 7, appendOf(64, 16))
-	if err != nil {
-		b.Fatal(err)
+// appendShapes are the messages that are measured.
+var appendShapes = []struct{ entries, size int }{{0, 0}, {1, 16}, {1, 1 << 10}, {64, 16}, {64, 1 << 10}, {1024, 16}, {1024, 1 << 10}}
+
+func BenchmarkEncode(b *testing.B) {
+	for _, shape := range appendShapes {
+		b.Run(fmt.Sprintf("%dx%dB", shape.entries, shape.size), func(b *testing.B) {
+			m := appendOf(shape.entries, shape.size)
+			batch := Batch{CopyBelow: 4096}
+			b.SetBytes(int64(shape.entries * shape.size))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := batch.Add(7, m); err != nil {
+					b.Fatal(err)
+				}
+				batch.Pieces()
+				batch.Reset()
+			}
+		})
 	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, _, err := DecodeMessage(frame); err != nil {
-			b.Fatal(err)
-		}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	for _, shape := range appendShapes {
+		b.Run(fmt.Sprintf("%dx%dB", shape.entries, shape.size), func(b *testing.B) {
+			frame, err := AppendMessage(nil, 7, appendOf(shape.entries, shape.size))
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.SetBytes(int64(shape.entries * shape.size))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, _, err := DecodeMessage(frame); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
