@@ -42,6 +42,9 @@ func partitionFaults() []*fault {
 
 // partition cuts the links that are apart, for a while.
 func (w *World) partition(s *strike, name string, apart func(from, to *host) bool) bool {
+	if w.regime.OneCut && !w.network.whole() {
+		return false
+	}
 	var cuts [][2]*host
 	var told strings.Builder
 	for _, from := range w.hosts {
@@ -71,7 +74,7 @@ func (w *World) partition(s *strike, name string, apart func(from, to *host) boo
 
 // flap cuts and mends one link, in both directions, many times.
 func flap(w *World, s *strike) bool {
-	if len(w.hosts) < 2 {
+	if len(w.hosts) < 2 || w.regime.OneCut && !w.network.whole() {
 		return false
 	}
 	a, b := s.host(w), s.host(w)

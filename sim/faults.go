@@ -89,13 +89,18 @@ func drawFaults(seed uint64, o *Options, p *Profile) []FaultRate {
 	rates := []FaultRate{}
 	// Some runs have few faults, so that there is time for each to do its work, and some have many.
 	share := pick(newStream(seed, "regime how many faults"), 4, 2, 1)
-	for _, f := range allFaults() {
+	var few []int
+	if p.few > 0 {
+		drawn := newStream(seed, "regime which few faults")
+		few = drawn.Perm(len(allFaults()))[:1+drawn.IntN(p.few)]
+	}
+	for i, f := range allFaults() {
 		drawn := newStream(seed, "regime fault "+f.name)
-		odds, named := p.odds[f.kind]
-		if !named {
-			odds = p.others
+		in := drawn.chance(p.of(f, share), 400)
+		if p.few > 0 {
+			in = slices.Contains(few, i)
 		}
-		in := drawn.chance(odds, 100*share) && (!f.beyond || p.Name == beyondBudget)
+		in = in && (!f.beyond || p.Name == beyondBudget)
 		if o.Faults != nil {
 			in = slices.Contains(o.Faults, f.name)
 		}
@@ -106,6 +111,17 @@ func drawFaults(seed uint64, o *Options, p *Profile) []FaultRate {
 		}
 	}
 	return rates
+}
+
+// of is the chance in four hundred that a fault strikes in a world of a profile, where those that it does not name have a share of theirs.
+func (p *Profile) of(f *fault, share int) int {
+	if odds, named := p.named[f.name]; named {
+		return 4 * odds
+	}
+	if odds, named := p.odds[f.kind]; named {
+		return 4 * odds
+	}
+	return 4 * p.others / share
 }
 
 // startFaults plans the first strike of each fault of the regime.

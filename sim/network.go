@@ -247,6 +247,18 @@ func (n *network) mend(fault string, from, to *host) {
 	}
 }
 
+// whole tells whether no link is cut.
+func (n *network) whole() bool {
+	for _, row := range n.links {
+		for i := range row {
+			if len(row[i].cuts) > 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // heal makes the network good, and forgets what it could replay.
 func (n *network) heal() {
 	n.drop, n.duplicate, n.reorder, n.extra = 0, 0, 0, 0

@@ -6,50 +6,92 @@ import (
 	"time"
 )
 
-// Profile is a kind of run: what a seed draws under it is drawn more often, or always.
+// Profile is a kind of world: what it is mostly about happens in it often, and little else does, so that rare meetings are not so rare there and work goes on
+// between them. A world of the swarm is of one of these kinds, its theme, which its seed draws by their weights. A new theme is a line in the list below.
 type Profile struct {
 	Name, About string
-	// odds are the chances in a hundred that a fault of a kind strikes in a run; others is for the kinds that are not named.
+	// weight is how often a world of the swarm has this theme, in proportion to the others'; none has one of weight 0.
+	weight int
+	// odds are the chances in a hundred that a fault strikes in a world: a fault's own, by its name, or else its kind's. All that are not named here have
+	// those of others, which many worlds divide by two or four.
 	odds   map[faultKind]int
+	named  map[string]int
 	others int
+	// few, if it is not 0, says that at most so many of the faults that there are strike, whatever their kinds, instead of what the odds say.
+	few int
 	// shape changes what was drawn.
 	shape func(r *Regime, of func(name string) *stream)
 }
 
-// beyondBudget is the profile that breaks the fault budget on purpose.
-const beyondBudget = "beyond"
+// The profiles that the code knows by name: the one that draws one of the others, and the one that breaks the fault budget on purpose.
+const (
+	swarm        = "swarm"
+	beyondBudget = "beyond"
+)
 
 // Profiles lists the profiles, the one that is taken without a name first.
 func Profiles() []Profile {
 	return []Profile{
-		{Name: "swarm", About: "every fault in one run of three, every size, every limit", others: 33},
+		{Name: swarm, About: "worlds of every kind below: each seed draws one, as its theme"},
+		{Name: "mixed", About: "every fault in one run of three, every size, every limit", weight: 5, others: 33},
+		{Name: "few", About: "two or three faults of any kind, and nothing else in their way", weight: 4, few: 3},
 		{Name: "quick", About: "short runs of three members: a first look after a change", others: 33, shape: func(r *Regime, of func(string) *stream) {
 			r.Members, r.Groups, r.Duration = 3, 1, of("quick").between(500*time.Millisecond, 1500*time.Millisecond)
 		}},
 		{Name: "calm", About: "no faults at all: what breaks here breaks everywhere"},
-		{Name: "network", About: "messages lost, repeated, reordered, replayed; links cut in every way", odds: map[faultKind]int{messages: 60, partitions: 50}, others: 5},
-		{Name: "process", About: "crashes, power losses and pauses, at every point", odds: map[faultKind]int{processes: 70}, others: 10},
-		{Name: "disk", About: "disks that lose, tear, stall and fail, under processes that crash", odds: map[faultKind]int{disks: 60, processes: 50}, others: 5},
-		{Name: "time", About: "clocks that drift and leap, pauses, lease reads", odds: map[faultKind]int{clocks: 90, processes: 25}, others: 15,
+		{Name: "network", About: "messages lost, repeated, reordered, replayed; links cut in every way", weight: 3, odds: map[faultKind]int{messages: 40, partitions: 40}, others: 5,
+			shape: func(r *Regime, of func(string) *stream) { r.OneCut = of("one cut").chance(2, 3) }},
+		{Name: "process", About: "crashes, power losses and pauses, at every point", weight: 2, odds: map[faultKind]int{processes: 60}, others: 8},
+		{Name: "disk", About: "disks that lose, tear, stall and fail, under processes that crash", weight: 3, odds: map[faultKind]int{disks: 40, processes: 30}, others: 4},
+		{Name: "time", About: "clocks that drift and leap, pauses, lease reads", weight: 2, odds: map[faultKind]int{clocks: 90, processes: 25, partitions: 15}, others: 8,
 			shape: func(r *Regime, of func(string) *stream) {
-				if of("leases").chance(1, 2) { // as far as the other modes go with it
+				r.OneCut = true
+				if of("leases").chance(2, 3) { // as far as the other modes go with it
 					r.Core.LeaseReads, r.Core.DisableCheckQuorum = true, false
 				}
 			}},
-		{Name: "identity", About: "disks that are emptied, doubled and put back under an old name, members that return, logs that rot", odds: map[faultKind]int{identities: 80, disks: 20, partitions: 30}, others: 10},
+		{Name: "identity", About: "disks that are emptied, doubled and put back under an old name, members that return, logs that rot", weight: 4,
+			odds: map[faultKind]int{identities: 50, partitions: 20}, named: map[string]int{wipedDisk: 80, twoDisks: 60, staleMember: 60}, others: 4,
+			shape: func(r *Regime, of func(string) *stream) {
+				r.OneCut = of("one cut").chance(2, 3)
+				r.Members = max(r.Members, 3)
+			}},
 		{Name: beyondBudget, About: "more disks lost than the groups can do without: they may halt, and never be wrong", odds: map[faultKind]int{disks: 50, identities: 80}, others: 15,
 			shape: func(r *Regime, _ func(string) *stream) { r.Beyond = true }},
-		{Name: "membership", About: "members come and go all the time, and leadership moves", others: 25, shape: func(r *Regime, of func(string) *stream) {
-			r.Changes = pick(of("often"), 60*time.Millisecond, 200*time.Millisecond)
-			r.Transfers = pick(of("transfers often"), 300*time.Millisecond, 2*time.Second)
-		}},
-		{Name: "snapshots", About: "logs that are compacted at once, large snapshots, few entries kept", others: 25, shape: func(r *Regime, of func(string) *stream) {
-			r.CompactBytes, r.CompactEntries, r.KeepEntries = 2<<10, 20, pick[uint64](of("keep"), 1, 10)
-			if of("large").chance(1, 2) {
-				r.Ballast = 300 << 10
-			}
-		}},
+		{Name: "membership", About: "members come and go all the time, and leadership moves", weight: 5,
+			odds: map[faultKind]int{changes: 50, partitions: 15, processes: 10}, named: map[string]int{removedMember: 30, staleMember: 30}, others: 3,
+			shape: func(r *Regime, of func(string) *stream) {
+				r.Changes = pick(of("often"), 30*time.Millisecond, 60*time.Millisecond, 200*time.Millisecond)
+				r.Transfers = pick(of("transfers often"), 0, 300*time.Millisecond, 2*time.Second)
+				r.Hasty, r.OneCut = of("hasty").chance(2, 3), of("one cut").chance(2, 3)
+			}},
+		{Name: "snapshots", About: "logs that are compacted at once, large snapshots, few entries kept", weight: 3,
+			odds: map[faultKind]int{snapshots: 50, partitions: 20, processes: 20}, others: 5, shape: func(r *Regime, of func(string) *stream) {
+				r.OneCut = of("one cut").chance(2, 3)
+				r.CompactBytes, r.CompactEntries, r.KeepEntries = 2<<10, 20, pick[uint64](of("keep"), 1, 10)
+				if of("large").chance(1, 2) {
+					r.Ballast = 300 << 10
+				}
+			}},
 	}
+}
+
+// theme is the profile that a world of a profile follows: another one where the profile is the swarm.
+func (p *Profile) theme(drawn *stream) Profile {
+	if p.Name != swarm {
+		return *p
+	}
+	all := 0
+	for _, t := range Profiles() {
+		all += t.weight
+	}
+	at := drawn.IntN(all)
+	for _, t := range Profiles() {
+		if at -= t.weight; at < 0 {
+			return t
+		}
+	}
+	return *p
 }
 
 // profile finds a profile by its name.

@@ -12,6 +12,7 @@ import (
 // meets. That not every run has everything is on purpose: what is always there hides what happens only without it. Draw makes one; whoever wants
 // a run that no seed draws changes one and hands it in as Options.Regime.
 type Regime struct {
+	Theme    string        `json:"theme,omitempty"` // which profile it was drawn by
 	Members  int           `json:"members"`
 	Groups   int           `json:"groups"`
 	Duration time.Duration `json:"duration_ns"` // of the phase with faults
@@ -41,6 +42,8 @@ type Regime struct {
 	Segment        int64       `json:"segment_bytes"`
 
 	Faults []FaultRate `json:"faults"`
+	// OneCut says that no link is cut by a fault while others are, so that what a partition leads to has time to come.
+	OneCut bool `json:"one_cut,omitempty"`
 	// Beyond says that more disks may be damaged than the groups can do without: see budget.go.
 	Beyond bool `json:"beyond_budget,omitempty"`
 }
@@ -99,6 +102,8 @@ func Draw(seed uint64, o Options) Regime {
 	}
 	r.drawLimits(of)
 	p, _ := profile(o.Profile)
+	p = p.theme(of("theme"))
+	r.Theme = p.Name
 	if p.shape != nil {
 		p.shape(&r, of)
 	}
@@ -156,7 +161,7 @@ func (r Regime) String() string {
 		names = append(names, f.Name)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "members: %d, groups: %d, %v of faults [%s], message %v, fsync %v, apply %v, %d clients of %s every %v", r.Members, r.Groups, r.Duration,
+	fmt.Fprintf(&b, "%s, members: %d, groups: %d, %v of faults [%s], message %v, fsync %v, apply %v, %d clients of %s every %v", r.Theme, r.Members, r.Groups, r.Duration,
 		strings.Join(names, ", "), r.Delay, r.Disk, r.Apply, r.Clients, r.Workload, r.Think)
 	fmt.Fprintf(&b, ", compact at %d bytes or %d entries and keep %d, messages of %d bytes, %d in flight, %d bytes uncommitted, %d cached", r.CompactBytes,
 		r.CompactEntries, r.KeepEntries, r.Core.MaxMessageBytes, r.Core.MaxInflightMessages, r.Core.MaxUncommittedBytes, r.Core.MaxCachedBytes)
@@ -165,7 +170,7 @@ func (r Regime) String() string {
 		on   bool
 	}{
 		{"durable machines", r.Durable}, {"ballast", r.Ballast > 0}, {"membership changes", r.Changes > 0}, {"transfers", r.Transfers > 0}, {"hasty changes", r.Hasty}, {"breaks unnoticed", r.Unnoticed}, {"loyal clients", r.Loyal},
-		{"lease reads", r.Core.LeaseReads}, {"no pre-vote", r.Core.DisablePreVote}, {"no check of the quorum", r.Core.DisableCheckQuorum},
+		{"lease reads", r.Core.LeaseReads}, {"one cut at a time", r.OneCut}, {"no pre-vote", r.Core.DisablePreVote}, {"no check of the quorum", r.Core.DisableCheckQuorum},
 		{"quiescence", r.Core.QuiesceAfter > 0}, {"beyond the fault budget", r.Beyond},
 	} {
 		if has.on {
