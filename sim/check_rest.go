@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/balsa-raft/balsa/raft"
@@ -49,6 +50,10 @@ func (w *World) rest(since time.Duration, then func()) {
 			now := g.reign()
 			if now.leader != nil && now == reigns[i] || !w.shielded() {
 				continue
+			}
+			if w.now-since > patienceForRest && w.regime.Beyond && now.leader == nil {
+				w.halt(fmt.Sprintf("g%d: what was damaged was found only when it had shown that it lives", g.id))
+				return
 			}
 			if w.now-since > patienceForRest {
 				w.fail("stability", "g%d changes its leader again and again, though nothing happens to it: from term %d to %d within %v\n%s", g.id, reigns[i].term, now.term,
