@@ -35,3 +35,17 @@ type File interface {
 	Sync() error
 	Close() error
 }
+
+// Streamer is a File that can be written faster if it is written from front to back.
+type Streamer interface {
+	// Stream says that the file is written so from now on, and that its content from from on does not matter: a write may make zeroes of some of
+	// what comes after its end. A write before the end of the last one leaves everything else as it is.
+	Stream(from int64)
+}
+
+// stream tells the file that what it has from from on does not matter.
+func stream(f File, from int64) {
+	if s, ok := f.(Streamer); ok {
+		s.Stream(from)
+	}
+}

@@ -7,7 +7,7 @@ import (
 )
 
 // Sync is fdatasync: times of access and change are not worth a journal commit.
-func (f osFile) Sync() error {
+func (f *osFile) Sync() error {
 	raw, err := f.SyscallConn()
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -53,7 +54,7 @@ func (osFS) Create(name string) (File, error) {
 	if err != nil {
 		return nil, noSpace(err)
 	}
-	return osFile{f}, nil
+	return &osFile{File: f}, nil
 }
 
 func (osFS) Open(name string) (File, error) {
@@ -61,7 +62,7 @@ func (osFS) Open(name string) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return osFile{f}, nil
+	return &osFile{File: f}, nil
 }
 
 func (osFS) Remove(name string) error     { return os.Remove(name) }
@@ -115,14 +116,40 @@ func (osFS) Free(dir string) (uint64, error) {
 	return uint64(s.Bavail) * uint64(s.Bsize), nil
 }
 
-type osFile struct{ *os.File }
+type osFile struct {
+	*os.File
+	direct atomic.Pointer[directWriter] // nil before Stream, and where there are no direct writes
+}
 
-func (f osFile) WriteAt(b []byte, off int64) (int, error) {
+func (f *osFile) WriteAt(b []byte, off int64) (int, error) {
+	if d := f.direct.Load(); d != nil {
+		switch done, err := d.write(f.File, b, off); {
+		case errors.Is(err, syscall.EINVAL):
+			f.direct.CompareAndSwap(d, nil) // This disk wants larger blocks. The descriptor is closed by its finalizer.
+		case err != nil:
+			return 0, noSpace(err)
+		case done:
+			return len(b), nil
+		}
+	}
 	n, err := f.File.WriteAt(b, off)
 	return n, noSpace(err)
 }
 
-func (f osFile) Size() (int64, error) {
+// Truncate implements File. What is written next goes through the page cache, until Stream is called again.
+func (f *osFile) Truncate(size int64) error {
+	if err := f.direct.Swap(nil).close(); err != nil {
+		return err
+	}
+	return f.File.Truncate(size)
+}
+
+// Close implements File.
+func (f *osFile) Close() error {
+	return errors.Join(f.direct.Swap(nil).close(), f.File.Close())
+}
+
+func (f *osFile) Size() (int64, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return 0, err

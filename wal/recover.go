@@ -72,6 +72,7 @@ func (l *Log) open() error {
 	if err := l.fs.SyncDir(l.dir); err != nil {
 		return fmt.Errorf("wal: fsync of %s: %w", l.dir, err)
 	}
+	stream(l.current.file, l.flushed)
 	l.reclaim()
 	return nil
 }

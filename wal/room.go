@@ -158,8 +158,11 @@ func (l *Log) createSpare() (*spare, error) {
 	l.spareID++
 	s := &spare{name: l.spareName(l.spareID)}
 	l.mu.Unlock()
-	s.file, err = l.fs.Create(s.name)
-	return s, err
+	if s.file, err = l.fs.Create(s.name); err != nil {
+		return nil, err
+	}
+	stream(s.file, 0)
+	return s, nil
 }
 
 func (l *Log) addSpare(s *spare) {
@@ -225,6 +228,7 @@ func (l *Log) roll(need int64) error {
 // beginSegment makes a segment of a spare file.
 func (l *Log) beginSegment(s *spare, number uint32, head []byte) (*segment, error) {
 	name := segmentName(l.dir, number)
+	stream(s.file, 0)
 	if _, err := s.file.WriteAt(head, 0); err != nil {
 		return nil, l.poison("write to "+s.name, err)
 	}

@@ -1,0 +1,127 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+	"unsafe"
+)
+
+const (
+	// directBlock is what offset, length and address of a direct write are multiples of: enough for every file system and disk.
+	directBlock = 4 << 10
+	// directBytes is how much is written at a time.
+	directBytes = 1 << 20
+)
+
+// directWriter writes a streamed file around the page cache (O_DIRECT). The log is never read from the cache by the one who writes it, so the cache
+// would only cost: a page for every 4 KiB, a copy into it, and another one when zeroes were there before. The disk writes whole blocks: the last one
+// is kept, to be written again with what follows, as the page cache would.
+type directWriter struct {
+	mu   sync.Mutex
+	file *os.File // opened anew; nil if the file system has no direct writes
+	size int64    // of the file: a write that would make it longer than asked goes through the cache
+	end  int64    // what is after it does not matter
+	buf  []byte   // aligned, of directBytes
+	tail []byte   // aligned; what the block that has end in it holds before end
+	at   int64    // of tail in the file, -1 if tail is not known
+}
+
+// Stream implements Streamer.
+func (f *osFile) Stream(from int64) {
+	size, err := f.Size()
+	if err != nil {
+		return // the next write finds out
+	}
+	d := f.direct.Load()
+	if d == nil {
+		d = &directWriter{}
+		// The name may have changed since; the descriptor has not.
+		if d.file, err = os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), os.O_WRONLY|syscall.O_DIRECT, 0); err != nil {
+			return
+		}
+	}
+	d.mu.Lock()
+	d.size, d.end, d.at = size, from, -1
+	d.mu.Unlock()
+	f.direct.Store(d)
+}
+
+func (d *directWriter) close() error {
+	if d == nil {
+		return nil
+	}
+	return d.file.Close()
+}
+
+// write writes b at off if it can, and tells so; else nothing has happened.
+func (d *directWriter) write(f *os.File, b []byte, off int64) (done bool, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	end := off + int64(len(b))
+	if off > d.size || end < d.end || roundUp(end) > max(d.size, end) {
+		d.size, d.at = max(d.size, end), -1
+		return false, nil
+	}
+	if d.buf == nil {
+		d.buf, d.tail = aligned(directBytes), aligned(directBlock)
+	}
+	for len(b) > 0 {
+		n, err := d.piece(f, b, off)
+		if err != nil {
+			d.at = -1
+			return true, err
+		}
+		b, off = b[n:], off+int64(n)
+	}
+	d.size, d.end = max(d.size, end), end
+	return true, nil
+}
+
+// piece writes the first part of b, and says how much.
+func (d *directWriter) piece(f *os.File, b []byte, off int64) (n int, err error) {
+	start := off &^ (directBlock - 1)
+	before := int(off - start)
+	if before == 0 && len(b) >= directBytes && isAligned(b) {
+		_, err := d.file.WriteAt(b[:directBytes], off)
+		d.at = -1
+		return directBytes, err
+	}
+	if before > 0 {
+		if d.at != start {
+			k, err := f.ReadAt(d.tail[:before], start)
+			if err != nil && !errors.Is(err, io.EOF) {
+				return 0, err
+			}
+			clear(d.tail[k:before])
+		}
+		copy(d.buf, d.tail[:before])
+	}
+	n = copy(d.buf[before:], b)
+	used := before + n
+	padded := int(roundUp(int64(used)))
+	clear(d.buf[used:padded])
+	if _, err := d.file.WriteAt(d.buf[:padded], start); err != nil {
+		return 0, err
+	}
+	last := used &^ (directBlock - 1)
+	copy(d.tail, d.buf[last:used])
+	d.at = start + int64(last)
+	return n, nil
+}
+
+func roundUp(n int64) int64 { return (n + directBlock - 1) &^ (directBlock - 1) }
+
+// aligned makes a slice of n bytes whose address is a multiple of directBlock.
+func aligned(n int) []byte {
+	b := make([]byte, n+directBlock)
+	skip := -uintptr(unsafe.Pointer(unsafe.SliceData(b))) & (directBlock - 1)
+	return b[skip:][:n:n]
+}
+
+func isAligned(b []byte) bool {
+	return uintptr(unsafe.Pointer(unsafe.SliceData(b)))&(directBlock-1) == 0
+}

@@ -1,0 +1,112 @@
+package wal
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+)
+
+// TestAStreamedFileReadsAsItWasWritten writes a file as the log does (filled with zeroes, then from front to back in pieces of all sizes, over
+// again when it is recycled, now and then before the end), and compares it with a copy in memory.
+func TestAStreamedFileReadsAsItWasWritten(t *testing.T) {
+	const size = 3<<20 + 1000 // not a multiple of a block
+	for seed := range uint64(6) {
+		rng := rand.New(rand.NewPCG(seed, 0))
+		name := filepath.Join(t.TempDir(), "file")
+		f, err := OSFS().Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stream(f, 0)
+		if err := fill(f, 0, size); err != nil {
+			t.Fatal(err)
+		}
+		want := make([]byte, size)
+		write := func(off, n int) {
+			b := want[off : off+n]
+			for i := range b {
+				b[i] = byte(rng.Uint32())
+			}
+			if n, err := f.WriteAt(b, int64(off)); err != nil || n != len(b) {
+				t.Fatalf("write of %d bytes at %d: %d, %v", len(b), off, n, err)
+			}
+		}
+		for life := range 3 {
+			end := 0
+			stream(f, 0)
+			for end < size {
+				n := 1 + rng.IntN([]int{100, 5000, 100_000, 2_500_000}[rng.IntN(4)])
+				n = min(n, size-end)
+				write(end, n)
+				end += n
+				if back := rng.IntN(end); rng.IntN(5) == 0 {
+					write(back, min(rng.IntN(9000), end-back))
+				}
+				if rng.IntN(8) == 0 {
+					if err := f.Sync(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				from := rng.IntN(end)
+				got := make([]byte, min(end-from, 20_000))
+				if _, err := f.ReadAt(got, int64(from)); err != nil {
+					t.Fatal(err)
+				}
+				if !bytes.Equal(got, want[from:from+len(got)]) {
+					t.Fatalf("seed %d, life %d: what is read at %d is not what was written", seed, life, from)
+				}
+			}
+			if life == 1 { // The log goes on in a file that it has opened again.
+				if err := f.Close(); err != nil {
+					t.Fatal(err)
+				}
+				if f, err = OSFS().Open(name); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got := make([]byte, size)
+			if err := readFull(f, got, 0); err != nil || !bytes.Equal(got, want) {
+				t.Fatalf("seed %d, life %d: the file is not what was written to it: %v", seed, life, err)
+			}
+			if n, err := f.Size(); n != size || err != nil {
+				t.Fatalf("the file has %d bytes, %d were written: %v", n, size, err)
+			}
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestAStreamGoesOnWithinABlock opens a file anew and goes on within its last block, as the log does after a restart.
+func TestAStreamGoesOnWithinABlock(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "file")
+	f, err := OSFS().Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fill(f, 0, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	want := bytes.Repeat([]byte("abcdefg "), 9000)
+	for end := 0; end < len(want); end += 8 * 100 {
+		if _, err := f.WriteAt(want[end:min(end+8*100, len(want))], int64(end)); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if f, err = OSFS().Open(name); err != nil {
+			t.Fatal(err)
+		}
+		stream(f, int64(min(end+8*100, len(want))))
+	}
+	got := make([]byte, len(want))
+	if err := readFull(f, got, 0); err != nil || !bytes.Equal(got, want) {
+		t.Fatalf("the file is not what was written to it: %v", err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
