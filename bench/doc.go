@@ -6,5 +6,6 @@
 // system that lost one has failed, and its figures do not count.
 //
 //	bench run       measure, and write tables, CSV and plots
+//	bench feats     measure what else is promised: restarts, many groups, steadiness
 //	bench list      what there is to measure
 package main

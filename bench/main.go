@@ -22,7 +22,7 @@ func main() {
 	}
 }
 
-const usageText = "usage: bench run [flags] | bench list; bench run -h tells of the flags"
+const usageText = "usage: bench run [flags] | bench feats [flags] | bench list; bench run -h tells of the flags"
 
 func command(ctx context.Context, args []string) error {
 	if len(args) == 0 {
@@ -33,6 +33,12 @@ func command(ctx context.Context, args []string) error {
 		return runCommand(ctx, args[1:])
 	case "list":
 		return listCommand()
+	case "feats":
+		return featsCommand(ctx, args[1:])
+	case "feat": // what feats starts this program as
+		if len(args) == 3 {
+			return featHere(args[1], args[2])
+		}
 	case "measure": // what this program starts itself as
 		if len(args) == 2 {
 			return measureHere(args[1])
@@ -109,6 +115,10 @@ func listCommand() error {
 	fmt.Println("servers:")
 	for _, s := range servers {
 		fmt.Println("  " + s.name)
+	}
+	fmt.Println("feats:")
+	for _, f := range feats {
+		fmt.Printf("  %-24s %s\n", f.name, f.what)
 	}
 	fmt.Println("loads of servers:")
 	for _, l := range serverLoads {

@@ -102,3 +102,28 @@ func (d Disk) Syncs(dir string, block int, during time.Duration) (Rate, error) {
 	rate.PerSecond = float64(rate.Latency.TotalCount()) / time.Since(start).Seconds()
 	return rate, nil
 }
+
+// Sequential writes so many bytes from a file's beginning to its end, a block at a time, each synced, and returns MB/s.
+func (d Disk) Sequential(dir string, bytes int64, block int) (float64, error) {
+	path := filepath.Join(dir, "disk-"+d.Name)
+	file, err := d.open(path, bytes)
+	if err != nil {
+		return 0, fmt.Errorf("measure the disk: %w", err)
+	}
+	defer os.Remove(path)
+	defer file.Close()
+	data := make([]byte, block)
+	for i := range data {
+		data[i] = byte(i)*31 + 7
+	}
+	start := time.Now()
+	for at := int64(0); at < bytes; at += int64(block) {
+		if _, err := file.WriteAt(data, at); err != nil {
+			return 0, err
+		}
+		if err := SyncData(file); err != nil {
+			return 0, err
+		}
+	}
+	return float64(bytes) / 1e6 / time.Since(start).Seconds(), nil
+}
