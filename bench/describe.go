@@ -17,13 +17,10 @@ var rivals = []string{
 
 // describe says what was measured where and how, in rows.
 func describe(args []string) [][]string {
-	rows := [][]string{
+	rows := append([][]string{
 		{"command", "`bench run " + strings.Join(args, " ") + "`"},
 		{"Balsa", output("git", "describe", "--always", "--dirty")},
-		{"Go", runtime.Version()},
-		{"machine", fmt.Sprintf("%s, %d processors, %s", processor(), runtime.NumCPU(), memory())},
-		{"system", output("uname", "-sr")},
-	}
+	}, describeMachine()...)
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, module := range rivals {
 			for _, d := range info.Deps {
@@ -34,6 +31,15 @@ func describe(args []string) [][]string {
 		}
 	}
 	return rows
+}
+
+// describeMachine says where something was measured.
+func describeMachine() [][]string {
+	return [][]string{
+		{"Go", runtime.Version()},
+		{"machine", fmt.Sprintf("%s, %d processors, %s", processor(), runtime.NumCPU(), memory())},
+		{"system", output("uname", "-sr")},
+	}
 }
 
 func output(name string, args ...string) string {

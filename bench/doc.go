@@ -7,5 +7,6 @@
 //
 //	bench run       measure, and write tables, CSV and plots
 //	bench feats     measure what else is promised: restarts, many groups, steadiness
+//	bench growth    measure how cost grows with members, sizes, groups, the database and connections
 //	bench list      what there is to measure
 package main

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/balsa-raft/balsa/bench/ledger"
@@ -21,8 +22,15 @@ func measureLibrary(s Spec, dir string) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	book := ledger.New(replica.Replicas, s.Workers)
-	cluster, err := system.Start(replica.Options{Dir: dir, Groups: s.Groups, Applied: book.Applied})
+	options := replica.Options{Dir: dir, Replicas: s.Members, Groups: s.Groups, Quiesce: s.Quiesce}
+	if s.Members == 0 {
+		options.Replicas = replica.Replicas
+	} else if s.System != "balsa" {
+		return Result{}, fmt.Errorf("%s is only measured with %d replicas", s.System, replica.Replicas)
+	}
+	book := ledger.New(options.Replicas, s.Workers)
+	options.Applied = book.Applied
+	cluster, err := system.Start(options)
 	if err != nil {
 		return Result{}, err
 	}
@@ -70,14 +78,27 @@ func measureLibrary(s Spec, dir string) (Result, error) {
 
 // settle waits until every group takes proposals. What it proposes is too short to be anybody's.
 func settle(cluster replica.Cluster, groups int) error {
-	deadline := time.Now().Add(catchUp)
-	for group := range groups {
-		for err := cluster.Propose(context.Background(), group, []byte("settle")); err != nil; err = cluster.Propose(context.Background(), group, []byte("settle")) {
-			if time.Now().After(deadline) {
-				return fmt.Errorf("group %d takes no proposals: %w", group, err)
+	const atOnce = 64
+	var wait sync.WaitGroup
+	errs := make([]error, min(groups, atOnce))
+	for i := range errs {
+		wait.Go(func() {
+			for group := i; group < groups && errs[i] == nil; group += len(errs) {
+				errs[i] = settleGroup(cluster, group)
 			}
-			time.Sleep(10 * time.Millisecond)
+		})
+	}
+	wait.Wait()
+	return errors.Join(errs...)
+}
+
+func settleGroup(cluster replica.Cluster, group int) error {
+	deadline := time.Now().Add(catchUp)
+	for err := cluster.Propose(context.Background(), group, []byte("settle")); err != nil; err = cluster.Propose(context.Background(), group, []byte("settle")) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("group %d takes no proposals: %w", group, err)
 		}
+		time.Sleep(10 * time.Millisecond)
 	}
 	return nil
 }

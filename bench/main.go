@@ -22,7 +22,7 @@ func main() {
 	}
 }
 
-const usageText = "usage: bench run [flags] | bench feats [flags] | bench list; bench run -h tells of the flags"
+const usageText = "usage: bench run [flags] | bench feats [flags] | bench growth [flags] | bench list; -h after run, feats or growth tells of the flags"
 
 func command(ctx context.Context, args []string) error {
 	if len(args) == 0 {
@@ -31,6 +31,8 @@ func command(ctx context.Context, args []string) error {
 	switch args[0] {
 	case "run":
 		return runCommand(ctx, args[1:])
+	case "growth":
+		return growthCommand(ctx, args[1:])
 	case "list":
 		return listCommand()
 	case "feats":

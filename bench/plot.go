@@ -161,20 +161,15 @@ func (p *plot) svg() string {
 
 // decades are the powers of ten that the scale begins and ends with.
 func (p *plot) decades() (low, high int) {
-	least, most := math.Inf(1), math.Inf(-1)
+	var values []float64
 	for _, bars := range p.values {
 		for _, v := range bars {
 			if v.median > 0 {
-				least, most = math.Min(least, v.low), math.Max(most, v.high)
+				values = append(values, v.low, v.high)
 			}
 		}
 	}
-	if math.IsInf(least, 1) {
-		return 0, 1
-	}
-	least = math.Max(least, 1e-3)
-	low, high = int(math.Floor(math.Log10(least))), int(math.Ceil(math.Log10(most)))
-	return low, max(high, low+1)
+	return decadesOf(values)
 }
 
 func decadeLabel(decade int) string {

@@ -203,7 +203,11 @@ func measureServer(s Spec, dir string) (Result, error) {
 			return Result{}, fmt.Errorf("fill the store: %w", err)
 		}
 	}
-	conns, err := f.connect(min(s.Workers, mostConnections), what.toLeader)
+	connections := min(s.Workers, mostConnections)
+	if s.Connections > 0 {
+		connections = s.Connections
+	}
+	conns, err := f.connect(connections, what.toLeader)
 	if err != nil {
 		return Result{}, err
 	}

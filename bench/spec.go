@@ -19,8 +19,12 @@ type Spec struct {
 	Level, System string
 	// Load is what is asked: of a library always the same, of a server one of its loads, of the machine one of its limits.
 	Load string
-	// Workers ask at the same time; Size is the bytes of a command or value; Groups is for libraries, Members for servers.
+	// Workers ask at the same time; Size is the bytes of a command or value; Groups is for libraries; Members is how many replicas or servers there are.
 	Workers, Size, Groups, Members int
+	// Connections carry the workers of a server; 0 means as many as there are workers, and at most a hundred.
+	Connections int
+	// Quiesce lets a library's groups fall silent when they had nothing to do for so long; 0 keeps them awake. Only Balsa knows it.
+	Quiesce time.Duration
 	// Rate makes an open loop of so many requests a second.
 	Rate            float64
 	Warmup, Measure time.Duration

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"time"
 
 	"github.com/balsa-raft/balsa"
 )
@@ -16,7 +17,10 @@ type balsaCluster struct {
 }
 
 func startBalsa(o Options) (_ Cluster, err error) {
-	ports, err := listeners(Replicas)
+	if o.Replicas == 0 {
+		o.Replicas = Replicas
+	}
+	ports, err := listeners(o.Replicas)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +35,7 @@ func startBalsa(o Options) (_ Cluster, err error) {
 		members = append(members, balsa.Member{ID: balsa.MemberID(i + 1), Address: l.Addr().String()})
 	}
 	for i, l := range ports {
-		host, err := openBalsa(o.dir(i), l)
+		host, err := openBalsa(o.dir(i), l, o.Quiesce)
 		if err != nil {
 			return nil, err
 		}
@@ -49,8 +53,8 @@ func startBalsa(o Options) (_ Cluster, err error) {
 	return c, c.leaders.await(c.leader)
 }
 
-func openBalsa(dir string, l net.Listener) (*balsa.Host, error) {
-	return balsa.Open(balsa.Options{Dir: dir, Listener: l, CompactBytes: 1 << 50})
+func openBalsa(dir string, l net.Listener, quiesce time.Duration) (*balsa.Host, error) {
+	return balsa.Open(balsa.Options{Dir: dir, Listener: l, CompactBytes: 1 << 50, QuiesceAfter: quiesce})
 }
 
 func (c *balsaCluster) leader(group int) int {

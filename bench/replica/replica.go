@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Replicas is how many there are.
+// Replicas is how many there are of each group, unless Options ask for others.
 const Replicas = 3
 
 // Options say what to run.
@@ -23,6 +23,10 @@ type Options struct {
 	Dir string
 	// Groups are numbered from 0.
 	Groups int
+	// Replicas is how many there are of each group. Only Balsa takes another number than Replicas; 0 means that.
+	Replicas int
+	// Quiesce lets a group fall silent when it had nothing to do for so long; 0 keeps it awake. Only Balsa knows it.
+	Quiesce time.Duration
 	// Applied is called for every command that a replica applies: in order for a group, and possibly from several goroutines for several groups. It may not
 	// keep the command.
 	Applied func(replica int, command []byte)
@@ -93,8 +97,8 @@ type leaders []atomic.Int32
 
 // await asks find for the leader of every group until it knows. find returns -1 for nobody.
 func (l leaders) await(find func(group int) int) error {
-	deadline := time.Now().Add(patience)
 	for group := range l {
+		deadline := time.Now().Add(patience)
 		for {
 			if leader := find(group); leader >= 0 {
 				l[group].Store(int32(leader))
