@@ -20,6 +20,8 @@ type view struct {
 type overlay struct {
 	records map[string]record
 	changes uint32
+	// recent is what the database is known to have.
+	recent *recent
 }
 
 // revision is the one that the reader is at: a command that has changed something sees its own revision.
@@ -58,19 +60,30 @@ func (v *view) scan(ctx context.Context, keys keyRange, at int64, visit visitor)
 
 // point visits one key as it is now.
 func (v *view) point(key []byte, visit visitor) error {
-	if v.pending != nil {
-		if r, changed := v.pending.records[string(key)]; changed {
-			if !r.exists() {
-				return nil
-			}
-			return visit(key, &r)
+	r, known := v.pending.get(key)
+	if !known {
+		var closer closer
+		var err error
+		if r, closer, err = getLatest(v.from, key); err != nil || closer == nil {
+			return err
 		}
+		return errors.Join(visit(key, &r), closer.Close())
 	}
-	r, closer, err := getLatest(v.from, key)
-	if err != nil || closer == nil {
-		return err
+	if !r.exists() {
+		return nil
 	}
-	return errors.Join(visit(key, &r), closer.Close())
+	return visit(key, &r)
+}
+
+// get returns what is known of a key without the database.
+func (o *overlay) get(key []byte) (record, bool) {
+	if o == nil {
+		return record{}, false
+	}
+	if r, changed := o.records[string(key)]; changed {
+		return r, true
+	}
+	return o.recent.get(key)
 }
 
 // getLatest looks up the latest record of a key. A nil closer says that there is none; the record is valid until the closer is closed.
