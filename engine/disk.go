@@ -34,6 +34,7 @@ type disk struct {
 
 	// The stage's own.
 	work    []persist // what the pass that is under way has taken
+	done    []persist // what of it, and of what waited, has been appended
 	spare   []persist
 	blocked []persist // writes that wait for room on the disk, in order
 	batches []wal.Batch
@@ -77,8 +78,9 @@ func (h *Host) Sync() bool {
 }
 
 // BeginSync and EndSync are the two halves of Sync, for simulators in which time passes between them: what is queued in between is left for the
-// next pass, and a disk that takes long is seen to take long. BeginSync takes what is queued, and reports whether there is anything; only then
-// EndSync has to follow, which writes it.
+// next pass, a disk that takes long is seen to take long, and other stages find in the log what is not durable yet. BeginSync takes what is queued
+// and appends it, as far as there is room, and reports whether there is anything; only then EndSync has to follow, which makes it durable and
+// announces it.
 func (h *Host) BeginSync() bool {
 	d := &h.disk
 	d.mu.Lock()
@@ -90,6 +92,9 @@ func (h *Host) BeginSync() bool {
 		return false
 	}
 	d.run.Add(1)
+	if h.Err() == nil {
+		d.begin(d.work)
+	}
 	return true
 }
 
@@ -97,30 +102,38 @@ func (h *Host) BeginSync() bool {
 func (h *Host) EndSync() {
 	d := &h.disk
 	if h.Err() == nil {
-		d.write(d.work)
+		d.end()
 	}
 	d.run.Add(1)
+	d.done = nil
 	clear(d.work)
 	d.spare = d.work[:0]
 }
 
-// write makes the work durable, as far as there is room, and announces it.
-func (d *disk) write(work []persist) {
+// begin appends the work to the log, what waited for room before it.
+func (d *disk) begin(work []persist) {
 	if len(d.blocked) > 0 {
 		work = append(d.blocked, work...)
 		d.blocked = nil
 	}
 	done, err := d.append(work)
-	if err == nil && len(d.batches) > 0 {
-		err = d.log.Sync()
+	if err != nil {
+		d.host.fail(err)
+	}
+	d.done = done
+}
+
+// end makes durable what was appended, and announces it.
+func (d *disk) end() {
+	if len(d.batches) > 0 {
+		if err := d.log.Sync(); err != nil {
+			d.host.fail(err)
+			return
+		}
 	}
 	clear(d.batches)
 	d.batches = d.batches[:0]
-	if err != nil {
-		d.host.fail(err)
-		return
-	}
-	d.announce(done)
+	d.announce(d.done)
 	if d.log.Pending() {
 		d.host.notify(StageBackground, 0) // the next segment is made ready before it is needed
 	}
