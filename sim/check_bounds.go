@@ -8,7 +8,24 @@ import "fmt"
 //
 // The limits say where something stops to grow, so what may be there is a little more: a last entry, a last message. The log's files have their slack,
 // which docs/formats/wal.md speaks of.
-type checkBounds struct{ group *group }
+type checkBounds struct {
+	group *group
+	// live is how many bytes of each member's log were live a moment ago: the segments of what has died since are given up one after the other.
+	live map[*member]uint64
+}
+
+// alive is about how much of a member's log was live within the last looks.
+func (c *checkBounds) alive(m *member, now uint64) uint64 {
+	was := c.live[m]
+	if h := m.host; h.sluggish == 1 && !h.paused {
+		was -= was / 8
+	}
+	if c.live == nil {
+		c.live = map[*member]uint64{}
+	}
+	c.live[m] = max(was, now)
+	return c.live[m]
+}
 
 // entryMost is about how large a single entry is, with all that is around it.
 func (g *group) entryMost() uint64 { return uint64(g.world.regime.Padding) + 8<<10 }
@@ -32,7 +49,7 @@ func (c *checkBounds) look(m *member) string {
 		return fmt.Sprintf("%v has requests of %d bytes that are not answered", m, load.PendingBytes)
 	case load.InboxBytes > 128<<20:
 		return fmt.Sprintf("%v has an inbox of %d bytes", m, load.InboxBytes)
-	case log != nil && len(m.group.world.groups) == 1 && log.Size() > c.logMost(log.Bytes(m.group.id)):
+	case log != nil && len(m.group.world.groups) == 1 && log.Size() > c.logMost(c.alive(m, log.Bytes(m.group.id))):
 		return fmt.Sprintf("the log of %v takes %d bytes on disk, of which %d are live", m, log.Size(), log.Bytes(m.group.id))
 	}
 	return ""

@@ -102,12 +102,15 @@ func (c *checkPromise) recovered(m *member, was *shadow) {
 		// snapshot stands for is committed is for checkCommit to see.
 		p.match, p.matchTerm = base, m.log.baseTerm
 	}
+	if status.Faulty && !m.host.disk.hurtNow() {
+		m.world.fail("recovery", "%v comes back without entries that its log says it had, and nothing was done to its disk", m)
+	}
 	switch {
 	case status.Term < p.term:
 		m.world.fail("promise", "%v has shown term %d, and comes back in term %d", m, p.term, status.Term)
 	case status.Term == p.term && p.vote != raft.NoMember && status.Vote != p.vote:
 		m.world.fail("promise", "%v has voted for n%d in term %d, and comes back with a vote for n%d", m, p.vote, p.term, status.Vote)
-	case status.Faulty && m.host.disk.hurtNow():
+	case status.Faulty:
 		// It knows, and may not act as if it had never had what it lost: see sent and appended.
 	case p.match > m.log.last():
 		m.world.fail("promise", "%v has acknowledged %d@%d, and comes back with a log that ends at %d", m, p.match, p.matchTerm, m.log.last())

@@ -21,6 +21,10 @@ func (c *checkSnapshots) restored(m *member, _ head) {
 	if !w.healing || w.now < w.healed+100*time.Millisecond || w.quiet() || leader == nil || leader == m || leader.host.log == nil {
 		return
 	}
+	// Before the leader has admitted a new disk it hears nothing of what that has.
+	if member, in := leader.running.Core().CommittedConfiguration().Find(m.host.id); !in || member.Incarnation != m.host.log.Incarnation() {
+		return
+	}
 	// A log far beyond its bound is cut whoever needs it: a disk is finite.
 	if leader.host.log.Bytes(c.group.id) > 4*w.regime.CompactBytes {
 		return

@@ -45,7 +45,7 @@ func (w *World) startWorkload() {
 		for range w.regime.Clients {
 			c := newClient(w, g)
 			if !slices.Contains(w.options.Without, c.id) {
-				w.after(c.rng.around(w.regime.Think), c.next)
+				w.after(c.rng.around(c.think()), c.next)
 			}
 		}
 		a := &admin{world: w, group: g, rng: w.stream("operator", uint64(g.id)), haste: w.stream("haste", uint64(g.id)), spare: 3}
@@ -53,6 +53,14 @@ func (w *World) startWorkload() {
 		g.admin = a
 		a.begin()
 	}
+}
+
+// think is how long the client waits between two operations, on average.
+func (c *client) think() time.Duration {
+	if r := &c.world.regime; c.group.id > 1 && r.Uneven > 0 {
+		return time.Duration(r.Uneven) * r.Think
+	}
+	return c.world.regime.Think
 }
 
 // quiet says that clients begin no more operations: the end is near.
@@ -203,7 +211,7 @@ func (c *client) end(err error) {
 	}
 	c.source.Ended(&op.Action, op.Outcome, op.Answer)
 	if !c.guest {
-		c.world.after(c.rng.around(c.world.regime.Think), c.next)
+		c.world.after(c.rng.around(c.think()), c.next)
 	}
 }
 

@@ -184,3 +184,13 @@ func (d *disk) durablePlace(rng *stream) (name string, to int64) {
 	}
 	return segments[k], to
 }
+
+// newestPlace is where the log was written last, as far as that is known to be durable.
+func (d *disk) newestPlace() (name string, to int64) {
+	segments := d.segments()
+	if len(segments) == 0 {
+		return "", 0
+	}
+	name = segments[len(segments)-1]
+	return name, d.files[name].proven
+}

@@ -34,6 +34,8 @@ type disk struct {
 	host *host
 	// crashIn is how many more changing operations the process gets to do; 0 for any number.
 	crashIn int
+	// killed says that the process alone ends then, and not the machine.
+	killed bool
 	// trap ends the process at the next operation of a kind, with a loss of power of a kind.
 	trap trap
 	// failing counts down to the operation of a kind that fails; lying to the write that goes astray.
@@ -78,9 +80,20 @@ func (d *disk) operation(what, name string) {
 	}
 	if d.crashIn > 0 {
 		if d.crashIn--; d.crashIn == 0 {
-			panic(crashing{fault: "crash in I/O", at: what + " " + name})
+			panic(crashing{fault: d.crashFault(), at: what + " " + name, alone: d.killed})
 		}
 	}
+}
+
+// crashFault names the fault that ends the process at an operation.
+func (d *disk) crashFault() string {
+	switch {
+	case d.host.loop != nil:
+		return crashLoop
+	case d.killed:
+		return killInIO
+	}
+	return crashInIO
 }
 
 // fails tells whether an operation is the one that has to fail.

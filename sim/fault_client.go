@@ -26,6 +26,13 @@ func crowd(w *World, s *strike) bool {
 	}
 	many := 20 + s.IntN(maxGuests-20)
 	h.note(noteFault, "overload: %d clients ask group %d at once", many, g.id)
+	g.crowd(m, many)
+	return true
+}
+
+// crowd has so many clients ask at a member.
+func (g *group) crowd(m *member, many int) {
+	w := g.world
 	for i := range many {
 		if i == len(g.guests) {
 			c := newClient(w, g)
@@ -39,5 +46,4 @@ func crowd(w *World, s *strike) bool {
 			c.ask(m, c.source.Next())
 		}
 	}
-	return true
 }

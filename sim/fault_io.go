@@ -30,7 +30,10 @@ func fill(w *World, s *strike) bool {
 	if h == nil || h.disk.capacity > 0 {
 		return false
 	}
-	h.disk.capacity = max(h.disk.used(), 1) + s.Int64N(3*w.regime.Segment/2)
+	h.disk.capacity = max(h.disk.used(), 1)
+	if s.chance(2, 3) {
+		h.disk.capacity += s.Int64N(3 * w.regime.Segment / 2)
+	}
 	h.note(noteFault, "full disk: there is room for %d bytes", h.disk.capacity-h.disk.used())
 	w.during(s.between(100*time.Millisecond, 3*time.Second), func() {
 		h.note(noteFault, "full disk: there is room again")

@@ -37,7 +37,22 @@ func partitionFaults() []*fault {
 			})
 		}},
 		{name: "flap", every: time.Second, strike: flap},
+		{name: leaderLeft, every: 1500 * time.Millisecond, strike: leaveLeader},
 	}
+}
+
+const leaderLeft = "leader left behind"
+
+// leaveLeader cuts a leader off at the moment at which many ask it: its log grows, and what is in it conflicts with what the others commit meanwhile,
+// and perhaps compact before it is back.
+func leaveLeader(w *World, s *strike) bool {
+	g := w.groups[s.IntN(len(w.groups))]
+	m := g.leader()
+	if m == nil || !w.partition(s, leaderLeft, func(from, to *host) bool { return from == m.host || to == m.host }) {
+		return false
+	}
+	g.crowd(m, 5+s.IntN(60))
+	return true
 }
 
 // partition cuts the links that are apart, for a while.

@@ -7,7 +7,12 @@ import "time"
 // an effect when a process reads what is damaged.
 func rotFaults() []*fault {
 	return []*fault{
-		{name: "rot in the log", every: 2 * time.Second, strike: rotLog(false, func(s *strike, to int64) int64 { return s.Int64N(to) })},
+		{name: "rot in the log", every: time.Second, strike: rotLog(false, func(s *strike, to int64) int64 {
+			if s.chance(1, 2) { // in what was written a moment ago, and may have to be read back
+				return to - 1 - s.Int64N(min(to, 8*sectorSize))
+			}
+			return s.Int64N(to)
+		})},
 		{name: "rot in metadata", every: 2 * time.Second, strike: rotLog(true, func(s *strike, to int64) int64 { return s.Int64N(min(to, 4*sectorSize)) })},
 		{name: "rot in a snapshot", every: 2 * time.Second, strike: rotSnapshot},
 		stray(lostWrite), stray(misdirectedWrite),
@@ -22,6 +27,9 @@ func rotLog(metadata bool, place func(s *strike, to int64) int64) func(w *World,
 			return false
 		}
 		name, to := h.disk.durablePlace(s.stream)
+		if !metadata && s.chance(1, 2) {
+			name, to = h.disk.newestPlace()
+		}
 		if f := h.disk.files[originalFile]; metadata && f != nil && s.chance(1, 4) {
 			name, to = originalFile, int64(len(f.now))
 		}

@@ -44,6 +44,9 @@ type host struct {
 	deferred []plan
 	// slow multiplies the time of an fsync, and sluggish that of everything else the process does.
 	slow, sluggish int
+	// stalled is until when machines apply nothing. loop ends the process again and again, nil if nothing does.
+	stalled time.Duration
+	loop    *loop
 	// log is the process's; starting says that it is not up yet.
 	log      *wal.Log
 	starting bool
@@ -133,6 +136,7 @@ func (h *host) boot() {
 				return
 			}
 		}
+		h.again()
 	})
 }
 
@@ -220,6 +224,11 @@ func (h *host) perform(p *plan) {
 
 // run runs a stage.
 func (h *host) run(stage engine.Stage) {
+	if stage == engine.StageApply && h.world.now < h.stalled {
+		h.world.counts.effective(stalledMachine)
+		h.push(h.stalled-h.world.now, plan{kind: planStage, stage: stage})
+		return
+	}
 	h.planned[stage] = false
 	switch stage {
 	case engine.StageTurn:
@@ -332,6 +341,8 @@ func (h *host) observe(g raft.GroupID, _ raft.MemberID, events []raft.Event) {
 type crashing struct {
 	fault, at string
 	loss      lossKind
+	// alone says that the process ends, and the machine does not.
+	alone bool
 }
 
 // guard runs a part of the process. It ends the process where the disk says so, and where the process stopped by itself; any other panic
@@ -341,7 +352,7 @@ func (h *host) guard(f func()) {
 		switch p := recover().(type) {
 		case nil:
 		case crashing:
-			lost := h.end("in the middle of: "+p.at, true, p.loss)
+			lost := h.end("in the middle of: "+p.at, !p.alone, p.loss)
 			if p.worked(lost) {
 				h.world.counts.effective(p.fault)
 			}
@@ -387,6 +398,9 @@ func (h *host) end(why string, power bool, kind lossKind) loss {
 	h.ended()
 	if h.world.steering != nil {
 		return l // Whoever steers starts it again.
+	}
+	if h.loop != nil {
+		h.hurry()
 	}
 	if h.world.healing {
 		h.restart(h.restarts.between(time.Millisecond, 100*time.Millisecond))
@@ -459,7 +473,7 @@ func (h *host) resume() {
 
 // heal makes the host whole at the end of the faults.
 func (h *host) heal() {
-	h.slow, h.sluggish = 1, 1
+	h.slow, h.sluggish, h.stalled, h.loop = 1, 1, 0, nil
 	h.endTwin()
 	h.disk.heal()
 	h.resume()

@@ -66,12 +66,48 @@ func Profiles() []Profile {
 				r.Hasty, r.OneCut = of("hasty").chance(2, 3), of("one cut").chance(2, 3)
 			}},
 		{Name: "snapshots", About: "logs that are compacted at once, large snapshots, few entries kept", weight: 3,
-			odds: map[faultKind]int{snapshots: 50, partitions: 20, processes: 20}, others: 5, shape: func(r *Regime, of func(string) *stream) {
+			odds: map[faultKind]int{snapshots: 50, partitions: 20, processes: 20}, named: map[string]int{stalledMachine: 50}, others: 5, shape: func(r *Regime, of func(string) *stream) {
 				r.OneCut = of("one cut").chance(2, 3)
 				r.CompactBytes, r.CompactEntries, r.KeepEntries = 2<<10, 20, pick[uint64](of("keep"), 1, 10)
 				if of("large").chance(1, 2) {
 					r.Ballast = 300 << 10
 				}
+				if of("eager").chance(1, 3) {
+					// Cut all the time, and never because it is too long: whoever is sent a snapshot has to be able to go on from it.
+					r.CompactBytes, r.CompactEntries, r.KeepEntries, r.Think = 256<<10, 3, 1, min(r.Think, 20*time.Millisecond)
+				}
+			}},
+		{Name: "segments", About: "small segments that fill up, are cleaned and used again, disks that fill up, processes that end at any operation", weight: 4,
+			odds: map[faultKind]int{processes: 10}, others: 3,
+			named: map[string]int{crashInIO: 30, killInIO: 30, crashLoop: 50, tornWrite: 20, partialSync: 20, reorderedWrites: 30, fullDisk: 40, leaderLeft: 30},
+			shape: func(r *Regime, of func(string) *stream) {
+				if r.Segment = pick[int64](of("small segments"), 4<<10, 16<<10); r.Groups > 4 {
+					r.Segment = 16 << 10 // Each begins with the state of all groups.
+				}
+				r.Think, r.Padding = min(r.Think, 20*time.Millisecond), max(r.Padding, 64)
+				if uneven := of("uneven groups"); uneven.chance(2, 3) {
+					// One group writes and compacts all the time, and others have a few entries in the segments that it fills: they are moved out of them.
+					r.Groups, r.Uneven, r.Ballast = 2+uneven.IntN(3), pick(uneven, 10, 50), 0
+					r.Apply, r.Patience = min(r.Apply, 20*time.Millisecond), max(r.Patience, time.Second)
+				}
+			}},
+		{Name: "left behind", About: "leaders that are cut off with a long log while the others go on, and compact what it would need", weight: 3,
+			odds: map[faultKind]int{partitions: 8}, named: map[string]int{leaderLeft: 90, stalledMachine: 40, crashLoop: 40, crashInIO: 20, "crash in a snapshot": 20}, others: 3,
+			shape: func(r *Regime, of func(string) *stream) {
+				r.Members, r.OneCut, r.Loyal = max(r.Members, 3), true, false
+				r.CompactBytes, r.CompactEntries, r.KeepEntries = pick[uint64](of("long"), 2<<10, 256<<10), 3, 1
+				r.Core.MaxCachedBytes = pick[uint64](of("cache"), 1, 4<<10)
+				r.Core.MaxUncommittedBytes = 64 << 20
+			}},
+		{Name: "read back", About: "entries that are needed again long after they were written, from disks that rot", weight: 3,
+			odds: map[faultKind]int{disks: 10, partitions: 10}, named: map[string]int{"rot in the log": 80, lostWrite: 30, misdirectedWrite: 30, stalledMachine: 60, "isolate": 30}, others: 3,
+			shape: func(r *Regime, of func(string) *stream) {
+				r.Members = max(r.Members, 3) // With fewer, no disk may lose anything.
+				r.Core.MaxCachedBytes, r.KeepEntries, r.Padding = 1, 200, 2000
+				if r.Apply = pick(of("behind"), 20*time.Millisecond, 300*time.Millisecond); r.Groups > 2 {
+					r.Apply = time.Millisecond // They wait for each other.
+				}
+				r.Think, r.Patience = min(r.Think, 20*time.Millisecond), max(r.Patience, time.Second)
 			}},
 	}
 }

@@ -25,6 +25,7 @@ type Regime struct {
 	Workload  string        `json:"workload"`     // which application
 	Clients   int           `json:"clients"`      // of each group
 	Think     time.Duration `json:"think_ns"`     // mean time a client waits between two operations
+	Uneven    int           `json:"uneven"`       // how many times longer clients of all groups but the first wait; 0 for as long
 	Loyal     bool          `json:"loyal"`        // each client stays with one host, as long as it runs
 	Patience  time.Duration `json:"patience_ns"`  // how long a client waits for an answer
 	Padding   int           `json:"padding"`      // largest ballast of a command, in bytes
@@ -73,7 +74,7 @@ func Draw(seed uint64, o Options) Regime {
 		Patience: pick(of("patience"), 300*time.Millisecond, time.Second, 4*time.Second),
 		Padding:  pick(of("padding"), 0, 64, 2000),
 		Durable:  of("durable").chance(1, 3),
-		Segment:  pick[int64](of("segment"), 16<<10, 64<<10),
+		Segment:  pick[int64](of("segment"), 4<<10, 16<<10, 64<<10),
 	}
 	r.Workload = o.Workload
 	switch {
@@ -99,6 +100,7 @@ func Draw(seed uint64, o Options) Regime {
 		r.Groups, r.Clients, r.Think, r.Ballast = 8+many.IntN(33), 1, max(r.Think, 100*time.Millisecond), 0
 		r.Duration, r.Patience = min(r.Duration, 3*time.Second), 4*time.Second
 		r.Hop, r.Apply, r.Disk = min(r.Hop, 50*time.Microsecond), min(r.Apply, time.Millisecond), min(r.Disk, time.Millisecond)
+		r.Segment = max(r.Segment, 16<<10) // Each begins with the state of all groups.
 	}
 	r.drawLimits(of)
 	p, _ := profile(o.Profile)
@@ -106,6 +108,9 @@ func Draw(seed uint64, o Options) Regime {
 	r.Theme = p.Name
 	if p.shape != nil {
 		p.shape(&r, of)
+	}
+	if r.CompactEntries == 3 {
+		r.Calm = 2 * time.Second // Long enough to see whether a member that is sent a snapshot can go on from it.
 	}
 	r.fix(&o)
 	r.Faults = drawFaults(seed, &o, &p)
@@ -133,9 +138,6 @@ func (r *Regime) drawLimits(of func(name string) *stream) {
 	r.CompactBytes = pick[uint64](of("compact bytes"), 2<<10, 16<<10, 256<<10)
 	r.CompactEntries = pick[uint64](of("compact entries"), 0, 0, 0, 3, 20)
 	r.KeepEntries = pick[uint64](of("keep entries"), 1, 10, 200)
-	if r.CompactEntries == 3 {
-		r.Calm = 2 * time.Second // Long enough to see whether a member that is sent a snapshot can go on from it.
-	}
 	c := &r.Core
 	c.MaxMessageBytes = pick[uint64](of("message bytes"), 100, 4<<10, 1<<20)
 	c.MaxInflightMessages = pick(of("inflight messages"), 1, 4, 256)
@@ -163,7 +165,7 @@ func (r Regime) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, members: %d, groups: %d, %v of faults [%s], message %v, fsync %v, apply %v, %d clients of %s every %v", r.Theme, r.Members, r.Groups, r.Duration,
 		strings.Join(names, ", "), r.Delay, r.Disk, r.Apply, r.Clients, r.Workload, r.Think)
-	fmt.Fprintf(&b, ", compact at %d bytes or %d entries and keep %d, messages of %d bytes, %d in flight, %d bytes uncommitted, %d cached", r.CompactBytes,
+	fmt.Fprintf(&b, ", segments of %d bytes, compact at %d bytes or %d entries and keep %d, messages of %d bytes, %d in flight, %d bytes uncommitted, %d cached", r.Segment, r.CompactBytes,
 		r.CompactEntries, r.KeepEntries, r.Core.MaxMessageBytes, r.Core.MaxInflightMessages, r.Core.MaxUncommittedBytes, r.Core.MaxCachedBytes)
 	for _, has := range []struct {
 		name string
