@@ -572,7 +572,7 @@ func (c *cluster) checkCompleteness(m *member) {
 func (c *cluster) entryOf(m *member, i Index) (Entry, bool) {
 	l := &m.core.log
 	if i >= l.first && i <= l.last {
-		return l.window[i-l.first], true
+		return *l.window.at(i), true
 	}
 	view := m.view()
 	if i > view.snap.Index && i <= view.last() {

@@ -89,7 +89,8 @@ func (c *Core) restore(r *Restored) {
 	s := &r.Snapshot
 	c.log = entryLog{base: s.Index, baseTerm: s.Term, runs: r.Terms, last: r.LastIndex, first: r.LastIndex + 1}
 	if len(r.Entries) > 0 {
-		c.log.window = r.Entries[:len(r.Entries):len(r.Entries)]
+		piece := c.log.window.room(len(r.Entries))
+		*piece = append(*piece, r.Entries...)
 		c.log.first = r.Entries[0].Index
 		for i := range r.Entries {
 			c.log.bytes += r.Entries[i].Size()

@@ -339,7 +339,7 @@ func (s *script) show(what string) {
 			view := m.view()
 			entries := append([]Entry(nil), view.log...)
 			for i := view.last() + 1; i <= m.core.log.last; i++ {
-				entries = append(entries, m.core.log.window[i-m.core.log.first])
+				entries = append(entries, *m.core.log.window.at(i))
 			}
 			prefix := ""
 			if view.snap.Index > 0 {

@@ -105,8 +105,8 @@ func (a *alone) quietTake() {
 
 // consistent is the part of checkLog that no peer may ever break.
 func (l *entryLog) consistent() error {
-	if l.first+Index(len(l.window)) != l.last+1 || l.base > l.last {
-		return fmt.Errorf("window [%d, +%d) in log (%d, %d]", l.first, len(l.window), l.base, l.last)
+	if l.first+Index(l.window.count) != l.last+1 || l.base > l.last {
+		return fmt.Errorf("window [%d, +%d) in log (%d, %d]", l.first, l.window.count, l.base, l.last)
 	}
 	return nil
 }

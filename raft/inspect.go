@@ -8,13 +8,12 @@ import "time"
 func (c *Core) TermAt(i Index) (Term, bool) { return c.log.term(i) }
 
 // InMemory returns the entries from index i on, as far as they are in memory: those that are not both durable and applied always are. The
-// result shares memory with the core: read it, before the next input.
+// result may share memory with the core: it is for reading.
 func (c *Core) InMemory(i Index) []Entry {
-	if i > c.log.last {
+	if i = max(i, c.log.first); i > c.log.last {
 		return nil
 	}
-	i = max(i, c.log.first)
-	return c.log.window[i-c.log.first:]
+	return c.log.slice(i, c.log.last)
 }
 
 // Inputs counts what the core was given since it was made: each time, message, request, completion of the disk or of the machine is one.
@@ -61,8 +60,8 @@ type Usage struct {
 func (c *Core) Usage() Usage {
 	u := Usage{Cached: c.log.bytes, Removable: c.log.bytes}
 	needed := min(c.applied, c.disk.durable) + 1
-	for i := len(c.log.window) - 1; i >= 0 && c.log.window[i].Index >= needed; i-- {
-		u.Removable -= c.log.window[i].Size()
+	for i := max(needed, c.log.first); i <= c.log.last; i++ {
+		u.Removable -= c.log.window.at(i).Size()
 	}
 	if l := c.leading; l != nil {
 		u.Uncommitted = l.uncommitted

@@ -67,8 +67,15 @@ func (c *Core) checkLog() error {
 	if (len(l.runs) == 0) != (l.last == l.base) {
 		return fmt.Errorf("log (%d, %d] has %d runs", l.base, l.last, len(l.runs))
 	}
-	if l.first <= l.base || l.first+Index(len(l.window)) != l.last+1 {
-		return fmt.Errorf("window [%d, +%d) does not end the log (%d, %d]", l.first, len(l.window), l.base, l.last)
+	held := 0
+	for _, piece := range l.window.pieces {
+		held += len(piece)
+	}
+	if held != l.window.count {
+		return fmt.Errorf("window of %d entries has %d", l.window.count, held)
+	}
+	if l.first <= l.base || l.first+Index(l.window.count) != l.last+1 {
+		return fmt.Errorf("window [%d, +%d) does not end the log (%d, %d]", l.first, l.window.count, l.base, l.last)
 	}
 	if err := c.checkEntries(); err != nil {
 		return err
@@ -88,17 +95,17 @@ const (
 // checkEntries looks at the entries in memory: their places, and what they weigh together.
 func (c *Core) checkEntries() error {
 	l := &c.log
-	if was := c.checked; was != nil && len(l.window) > checkAlways && was.whole < checkRarely && was.last <= l.last && was.last >= l.first {
+	if was := c.checked; was != nil && l.window.count > checkAlways && was.whole < checkRarely && was.last <= l.last && was.last >= l.first {
 		if term, _ := l.term(was.last); term == was.lastTerm {
-			return c.checkPlaces(int(was.last - l.first)) // What was there is there, by Log Matching.
+			return c.checkPlaces(was.last) // What was there is there, by Log Matching.
 		}
 	}
-	if err := c.checkPlaces(0); err != nil {
+	if err := c.checkPlaces(l.first); err != nil {
 		return err
 	}
 	var bytes uint64
-	for i := range l.window {
-		bytes += l.window[i].Size()
+	for i := l.first; i <= l.last; i++ {
+		bytes += l.window.at(i).Size()
 	}
 	if bytes != l.bytes {
 		return fmt.Errorf("window weighs %d, counted %d", bytes, l.bytes)
@@ -109,12 +116,12 @@ func (c *Core) checkEntries() error {
 	return nil
 }
 
-// checkPlaces checks that the entries from a place in the window on have the index and term that the log says.
-func (c *Core) checkPlaces(from int) error {
+// checkPlaces checks that the entries in memory from an index on have the index and term that the log says.
+func (c *Core) checkPlaces(from Index) error {
 	l := &c.log
-	for i := from; i < len(l.window); i++ {
-		e := &l.window[i]
-		if t, ok := l.term(e.Index); !ok || t != e.Term || e.Index != l.first+Index(i) {
+	for i := from; i <= l.last; i++ {
+		e := l.window.at(i)
+		if t, ok := l.term(i); !ok || t != e.Term || e.Index != i {
 			return fmt.Errorf("entry %d@%d is out of place", e.Index, e.Term)
 		}
 	}
@@ -208,7 +215,7 @@ func (c *Core) checkLeader() error {
 	}
 	var uncommitted uint64
 	for i := l.uncommittedFrom; i <= c.log.last; i++ {
-		uncommitted += c.log.window[i-c.log.first].Size()
+		uncommitted += c.log.window.at(i).Size()
 	}
 	if uncommitted != l.uncommitted {
 		return fmt.Errorf("%d uncommitted bytes, counted %d", uncommitted, l.uncommitted)

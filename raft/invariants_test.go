@@ -47,10 +47,11 @@ func TestCheckSeesWhatIsWrong(t *testing.T) {
 		"uncommitted bytes, counted":  {lead, func(c *Core) { c.leading.uncommitted++ }},
 		"messages in flight":          {lead, func(c *Core) { c.leading.peer(2).inflight.count = 999 }},
 		"window weighs":               {follow, func(c *Core) { c.log.bytes++ }},
-		"entry 2@9 is out of place":   {follow, func(c *Core) { c.log.window[1].Term = 9 }},
-		"does not end the log":        {follow, func(c *Core) { c.log.window = c.log.window[:1] }},
+		"entry 2@9 is out of place":   {follow, func(c *Core) { c.log.window.at(2).Term = 9 }},
+		"does not end the log":        {follow, func(c *Core) { c.log.window.truncate(2) }},
 		"window begins at 3": {follow, func(c *Core) {
-			c.log.window, c.log.first, c.log.bytes, c.restoredLast, c.applied = c.log.window[2:], 3, 32, 0, 0
+			c.log.window.dropFront(2)
+			c.log.first, c.log.bytes, c.restoredLast, c.applied = 3, 32, 0, 0
 		}},
 		"run of term":                    {follow, func(c *Core) { c.log.runs = append(c.log.runs, TermRun{First: 9, Term: 9}) }},
 		"terms begin at 2":               {follow, func(c *Core) { c.log.runs[0].First = 2 }},

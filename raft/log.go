@@ -10,14 +10,13 @@ import (
 //
 //   - base is the last entry that is compacted away; runs describe the terms of (base, last] without gaps.
 //   - window holds the entries [first, last]; first is last+1 if it is empty. Everything that is not both durable and applied is in it.
-//   - Backing arrays are shared with messages and outputs, so an element is never overwritten: truncation copies.
 type entryLog struct {
 	base     Index
 	baseTerm Term
 	runs     []TermRun
 	last     Index
 	first    Index
-	window   []Entry
+	window   window
 	bytes    uint64
 }
 
@@ -83,44 +82,31 @@ func (l *entryLog) append(entries []Entry) {
 		l.last = e.Index
 		l.bytes += e.Size()
 	}
-	l.reserve(len(entries))
-	l.window = append(l.window, entries...)
-}
-
-// reserve makes room for n more entries. A window that moves along the log would otherwise be copied for every quarter of it that is new.
-func (l *entryLog) reserve(n int) {
-	if need := len(l.window) + n; need > cap(l.window) {
-		l.window = append(make([]Entry, 0, max(2*len(l.window), need, 64)), l.window...)
+	if len(entries) > 0 {
+		piece := l.window.room(len(entries))
+		*piece = append(*piece, entries...)
 	}
 }
 
-// truncate removes the entries from i on, base < i <= last. The window moves to a new array, because the old one is shared.
+// truncate removes the entries from i on, base < i <= last.
 func (l *entryLog) truncate(i Index) {
 	for len(l.runs) > 0 && l.runs[len(l.runs)-1].First >= i {
 		l.runs = l.runs[:len(l.runs)-1]
 	}
+	for k := max(i, l.first); k <= l.last; k++ {
+		l.bytes -= l.window.at(k).Size()
+	}
 	l.last = i - 1
-	keep := 0
-	if i > l.first {
-		keep = int(i - l.first)
-	}
-	l.window = append(make([]Entry, 0, keep+64), l.window[:keep]...)
+	l.window.truncate(i)
 	l.first = min(l.first, i)
-	l.bytes = 0
-	for k := range l.window {
-		l.bytes += l.window[k].Size()
-	}
 }
 
 // slice returns the entries [from, to], which have to be in the window. Nobody may write to or append to what it returns.
-func (l *entryLog) slice(from, to Index) []Entry {
-	a, b := from-l.first, to-l.first+1
-	return l.window[a:b:b]
-}
+func (l *entryLog) slice(from, to Index) []Entry { return l.window.slice(from, to) }
 
 // limited returns entries from from on, at most maxBytes of them but at least one; from has to be in the window.
 func (l *entryLog) limited(from Index, maxBytes uint64) (entries []Entry, size uint64) {
-	rest := l.window[from-l.first:]
+	rest := l.window.rest(from)
 	n := 0
 	for n < len(rest) {
 		s := rest[n].Size()
@@ -135,13 +121,11 @@ func (l *entryLog) limited(from Index, maxBytes uint64) (entries []Entry, size u
 
 // evict drops entries up to and including upTo from the front of the window while it holds more than maxBytes.
 func (l *entryLog) evict(upTo Index, maxBytes uint64) {
-	n := 0
-	for n < len(l.window) && l.bytes > maxBytes && l.window[n].Index <= upTo {
-		l.bytes -= l.window[n].Size()
-		n++
+	for l.bytes > maxBytes && l.first <= min(upTo, l.last) {
+		l.bytes -= l.window.at(l.first).Size()
+		l.window.dropFront(1)
+		l.first++
 	}
-	l.window = l.window[n:]
-	l.first += Index(n)
 }
 
 // compact forgets everything up to and including i, base < i <= last.
@@ -156,11 +140,10 @@ func (l *entryLog) compact(i Index) {
 	}
 	l.base = i
 	if l.first <= i {
-		n := int(i - l.first + 1)
-		for k := range n {
-			l.bytes -= l.window[k].Size()
+		for k := l.first; k <= i; k++ {
+			l.bytes -= l.window.at(k).Size()
 		}
-		l.window = l.window[n:]
+		l.window.dropFront(int(i - l.first + 1))
 		l.first = i + 1
 	}
 }
@@ -178,11 +161,11 @@ func (l *entryLog) propose(term Term, proposals []Proposal, size uint64) {
 	if l.lastTerm() != term || len(l.runs) == 0 {
 		l.runs = append(l.runs, TermRun{First: l.last + 1, Term: term})
 	}
-	l.reserve(len(proposals))
+	piece := l.window.room(len(proposals))
 	for i := range proposals {
 		p := &proposals[i]
 		l.last++
-		l.window = append(l.window, Entry{Term: term, Index: l.last, Kind: p.Kind, Sum: p.Sum, Data: p.Data})
+		*piece = append(*piece, Entry{Term: term, Index: l.last, Kind: p.Kind, Sum: p.Sum, Data: p.Data})
 	}
 	l.bytes += size
 }

@@ -76,12 +76,23 @@ func compareLog(t *testing.T, l *entryLog, terms []Term, base Index) {
 			t.Errorf("the last up to %d of a term before %d is %d, want %d", i, terms[i], got, want)
 		}
 	}
-	for k, e := range l.window {
-		if e.Index != l.first+Index(k) || e.Term != terms[e.Index] {
-			t.Errorf("entry %d@%d in the window at %d", e.Index, e.Term, l.first+Index(k))
+	if got := Index(l.window.count); got != l.last+1-l.first {
+		t.Errorf("%d entries in the window of [%d, %d]", got, l.first, l.last)
+	}
+	for i := l.first; i <= l.last; i++ {
+		if e := l.window.at(i); e.Index != i || e.Term != terms[i] {
+			t.Errorf("entry %d@%d in the window at %d", e.Index, e.Term, i)
 		}
 	}
-	if len(l.window) > 0 {
+	for k := range min(8, l.window.count) {
+		from := l.first + Index(k*l.window.count/8)
+		to := max(from, l.last-Index(k/2*l.window.count/9))
+		part := l.slice(from, to)
+		if len(part) != int(to-from)+1 || cap(part) != len(part) || part[0].Index != from || part[len(part)-1].Index != to {
+			t.Errorf("the slice [%d, %d] has %d entries from %d on, capacity %d", from, to, len(part), part[0].Index, cap(part))
+		}
+	}
+	if l.window.count > 0 {
 		part, size := l.limited(l.first, 50)
 		if len(part) == 0 || (len(part) > 1 && size > 50) || cap(part) != len(part) {
 			t.Errorf("%d entries of %d bytes within 50, capacity %d", len(part), size, cap(part))

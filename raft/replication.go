@@ -122,7 +122,7 @@ func (c *Core) commitByCounting() {
 func (c *Core) uncount(to Index) {
 	l := c.leading
 	for i := max(l.uncommittedFrom, c.log.first); i <= to; i++ {
-		l.uncommitted -= c.log.window[i-c.log.first].Size()
+		l.uncommitted -= c.log.window.at(i).Size()
 	}
 	l.uncommittedFrom = to + 1
 }
