@@ -180,14 +180,13 @@ func (q *applyQueue) superseded(t *applyTask) bool {
 // applyEntries hands the commands among the entries to the machine as one batch, and answers those who wait for them.
 func (g *Group) applyEntries(entries []raft.Entry) {
 	q := &g.apply
-	q.batch, q.calls = q.batch[:0], q.calls[:0]
+	q.batch, q.calls = q.batch[:0], g.waiting.take(entries, q.calls[:0])
 	wake := false
 	for i := range entries {
-		e := &entries[i]
-		c := g.waiting.take(e.Index, e.Term)
+		e, c := &entries[i], q.calls[i]
 		if e.Kind == raft.EntryCommand {
+			q.calls[len(q.batch)] = c // moved up where others than commands are among the entries
 			q.batch = append(q.batch, Entry{Index: e.Index, Term: e.Term, Data: e.Data, Local: c != nil})
-			q.calls = append(q.calls, c)
 			continue
 		}
 		wake = true
@@ -203,16 +202,16 @@ func (g *Group) applyEntries(entries []raft.Entry) {
 			panic(fmt.Sprintf("balsa: the state machine of group %d returned %d results for %d entries", g.id, len(results), len(q.batch)))
 		}
 		g.applied.Store(uint64(last))
-		for i, c := range q.calls {
+		for i, c := range q.calls[:len(q.batch)] {
 			if c != nil {
 				c.finish(outcome{result: results[i], index: q.batch[i].Index})
 			}
 		}
 		clear(q.batch)
-		clear(q.calls)
 	} else {
 		g.applied.Store(uint64(last))
 	}
+	clear(q.calls)
 	g.reads.release(last)
 	if wake {
 		g.touch()

@@ -63,7 +63,7 @@ func (h *Host) turnLoop(w *worker, wake <-chan struct{}, clock Clock) {
 		case <-wake:
 		case <-timer.C:
 		case <-h.closed:
-			w.turn(clock) // answers those who still wait
+			w.stop(clock)
 			return
 		}
 	}

@@ -134,26 +134,29 @@ func (g *Group) TransferLeadership(ctx context.Context, to raft.MemberID) error 
 	}
 }
 
-// submit puts a call into the inbox and waits for its end.
+// submit puts a call into the inbox and waits for its end. It does not look at whether the group is closed: a thousand callers would wait for each
+// other's locks on one channel, and every call is answered when the group closes (see drop, waiters.failAll and worker.stop).
 func (g *Group) submit(ctx context.Context, c *call, size int64) outcome {
 	if err := g.enqueue(c, size); err != nil {
 		return outcome{err: err}
 	}
-	defer g.pendingBytes.Add(-size)
-	select {
-	case o := <-c.done:
-		callPool.Put(c)
-		return o
-	case <-ctx.Done():
-	case <-g.done:
+	var o outcome
+	if gone := ctx.Done(); gone == nil {
+		o = <-c.done
+	} else {
+		select {
+		case o = <-c.done:
+		case <-gone:
+			if err, answered := g.abandon(c, ctx.Err()); !answered {
+				g.pendingBytes.Add(-size)
+				return outcome{err: err}
+			}
+			o = <-c.done
+		}
 	}
-	err, answered := g.abandon(c, ctx.Err())
-	if answered {
-		o := <-c.done
-		callPool.Put(c)
-		return o
-	}
-	return outcome{err: err}
+	g.pendingBytes.Add(-size)
+	callPool.Put(c)
+	return o
 }
 
 // enqueue puts a call into the inbox. Once it ended, size is to be taken off pendingBytes.
@@ -167,6 +170,11 @@ func (g *Group) enqueue(c *call, size int64) error {
 	}
 	w := g.worker
 	w.mu.Lock()
+	if g.closed.Load() || w.stopped { // Afterwards no turn may come that would answer it.
+		w.mu.Unlock()
+		g.pendingBytes.Add(-size)
+		return g.closeReason()
+	}
 	g.box.calls = append(g.box.calls, c)
 	first := !g.queued
 	g.enqueueLocked()

@@ -15,8 +15,9 @@ type worker struct {
 	host   *Host
 	number int
 
-	mu    sync.Mutex
-	queue []*Group // groups whose inbox is not empty, each once, in order of arrival
+	mu      sync.Mutex
+	queue   []*Group // groups whose inbox is not empty, each once, in order of arrival
+	stopped bool     // the last turn is about to be given: no more calls come in
 
 	// The turn's own.
 	spare     []*Group
@@ -28,6 +29,15 @@ type worker struct {
 }
 
 func (w *worker) wake() { w.host.notify(StageTurn, w.number) }
+
+// stop gives the last turn, which answers all who still wait: the groups of a host that closes are closed, and no calls come in any more.
+func (w *worker) stop(clock Clock) {
+	w.mu.Lock()
+	w.stopped = true
+	w.mu.Unlock()
+	w.host.closeGroups()
+	w.turn(clock)
+}
 
 // turn drains the inboxes, serves the groups that have input or whose deadline has come, hands out what they want done, and returns
 // when the next deadline is. All groups share one send and one hand-over to the disk: that is what makes many groups cheap.

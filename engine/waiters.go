@@ -10,8 +10,9 @@ import (
 //
 // Invariant: the runs' indexes ascend and do not overlap.
 type waiters struct {
-	mu   sync.Mutex
-	runs []waitRun
+	mu     sync.Mutex
+	runs   []waitRun
+	failed error // what everybody is answered, once set
 }
 
 // waitRun is a batch of calls that were proposed together: calls[i] waits for the entry first+i of that term.
@@ -25,6 +26,13 @@ type waitRun struct {
 // can still come back from another member's log is unknown (figure 8), so that is what they are told.
 func (w *waiters) add(first raft.Index, term raft.Term, calls []*call) {
 	w.mu.Lock()
+	if err := w.failed; err != nil {
+		w.mu.Unlock()
+		for _, c := range calls {
+			c.finish(outcome{err: err})
+		}
+		return
+	}
 	var lost []*call
 	for len(w.runs) > 0 {
 		run := &w.runs[len(w.runs)-1]
@@ -53,12 +61,20 @@ func (w *waiters) add(first raft.Index, term raft.Term, calls []*call) {
 	}
 }
 
-// take returns the call that waits for this entry, or nil. Entries have to be asked for in ascending order. A call whose index went to an entry
-// of another term surely did not happen: by leader completeness what is committed there is final. Nor did one that waits for an entry of an earlier
-// term behind this one, since terms ascend along the log: it would wait for as long as nobody else writes.
-func (w *waiters) take(index raft.Index, term raft.Term) (c *call) {
+// take appends to calls, for each of the entries, the call that waits for it, or nil.
+func (w *waiters) take(entries []raft.Entry, calls []*call) []*call {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	for i := range entries {
+		calls = append(calls, w.next(entries[i].Index, entries[i].Term))
+	}
+	return calls
+}
+
+// next returns the call that waits for this entry, or nil. Entries have to be asked for in ascending order. A call whose index went to an entry
+// of another term surely did not happen: by leader completeness what is committed there is final. Nor did one that waits for an entry of an earlier
+// term behind this one, since terms ascend along the log: it would wait for as long as nobody else writes.
+func (w *waiters) next(index raft.Index, term raft.Term) (c *call) {
 	for i := range w.runs {
 		run := &w.runs[i]
 		if run.term >= term {
@@ -123,11 +139,11 @@ func (w *waiters) skip(index raft.Index) {
 	}
 }
 
-// failAll answers everybody.
+// failAll answers everybody, now and from now on.
 func (w *waiters) failAll(err error) {
 	w.mu.Lock()
 	runs := w.runs
-	w.runs = nil
+	w.runs, w.failed = nil, err
 	w.mu.Unlock()
 	for _, run := range runs {
 		for _, c := range run.calls {
