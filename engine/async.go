@@ -103,11 +103,9 @@ func (p *Pending) Cancel(cause error) {
 
 // ReadBarrierAsync is ReadBarrier; done gets its error. It cannot be cancelled, only ignored.
 func (g *Group) ReadBarrierAsync(done func(error)) {
-	if g.closed.Load() {
-		done(g.closeReason())
-		return
+	if err := g.enqueueRead(&readCall{then: done}); err != nil {
+		done(err)
 	}
-	g.enqueueRead(&readCall{then: done})
 }
 
 // Core gives access to the group's core: only for who steps the host by itself, and not during a stage. Whoever changes it breaks it.

@@ -34,12 +34,15 @@ func (r *readCall) finish(err error) {
 // ReadBarrier returns once this member's machine has applied everything that was committed anywhere when it was called: what is read from
 // the machine afterwards is linearizable (thesis §6.4). Any member takes it. It blocks until then or until ctx ends; ErrNoLeader wraps
 // the context's error when no leader confirmed it in time.
-func (g *Group) ReadBarrier(ctx context.Context) error {
-	if g.closed.Load() {
-		return g.closeReason()
-	}
+func (g *Group) ReadBarrier(ctx context.Context) error { return g.ReadBarrierUntil(ctx, nil) }
+
+// ReadBarrierUntil is ReadBarrier, and gives up when until is closed too: see ProposeUntil.
+func (g *Group) ReadBarrierUntil(ctx context.Context, until <-chan struct{}) error {
 	r := readPool.Get().(*readCall)
-	g.enqueueRead(r)
+	if err := g.enqueueRead(r); err != nil {
+		return err
+	}
+	// Whether the group is closed is not looked at, as in submit: every read is answered when it closes (see drop and worker.stop).
 	select {
 	case err := <-r.done:
 		readPool.Put(r)
@@ -47,15 +50,19 @@ func (g *Group) ReadBarrier(ctx context.Context) error {
 	case <-ctx.Done():
 		r.gone.Store(true)
 		return fmt.Errorf("%w: %w", ErrNoLeader, ctx.Err())
-	case <-g.done:
+	case <-until:
 		r.gone.Store(true)
-		return g.closeReason()
+		return fmt.Errorf("%w: %w", ErrNoLeader, context.DeadlineExceeded)
 	}
 }
 
-func (g *Group) enqueueRead(r *readCall) {
+func (g *Group) enqueueRead(r *readCall) error {
 	w := g.worker
 	w.mu.Lock()
+	if g.closed.Load() || w.stopped { // Afterwards no turn may come that would answer it.
+		w.mu.Unlock()
+		return g.closeReason()
+	}
 	g.box.reads = append(g.box.reads, r)
 	first := !g.queued
 	g.enqueueLocked()
@@ -63,6 +70,7 @@ func (g *Group) enqueueRead(r *readCall) {
 	if first {
 		w.wake()
 	}
+	return nil
 }
 
 // readRounds batches barriers: at most one round is on its way, and what comes in meanwhile shares the next.

@@ -27,10 +27,12 @@ type Group interface {
 	// Status is a copy of all this member knows. It may wait.
 	Status() (engine.Status, error)
 
-	// Propose replicates a command and returns what applying it gave, once it is applied here. A member that does not lead forwards it.
-	Propose(ctx context.Context, command []byte) (engine.Result, error)
+	// ProposeUntil replicates a command and returns what applying it gave, once it is applied here. A member that does not lead forwards it. It ends with ctx and
+	// when until is closed.
+	ProposeUntil(ctx context.Context, until <-chan struct{}, command []byte) (engine.Result, error)
 	// ReadBarrier returns once the local store has applied everything that was acknowledged anywhere before the call.
 	ReadBarrier(ctx context.Context) error
+	ReadBarrierUntil(ctx context.Context, until <-chan struct{}) error
 	// ChangeMembers changes the configuration and returns once the change is in force here.
 	ChangeMembers(ctx context.Context, change raft.Change) error
 	// TransferLeadership moves the leadership and returns once it has moved.
@@ -114,6 +116,7 @@ type API struct {
 	store    Store
 	memberID uint64
 	forward  *forwarder
+	patience patience
 	learner  learnerState
 	changes  chan struct{} // holds a token while a membership change is checked and made
 }
@@ -129,6 +132,7 @@ func New(o Options) (*API, error) {
 		store:    o.Store,
 		memberID: uint64(o.Group.Self()),
 		forward:  newForwarder(),
+		patience: patience{timeout: o.requestTimeout()},
 		changes:  make(chan struct{}, 1),
 	}, nil
 }

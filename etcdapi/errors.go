@@ -16,9 +16,9 @@ import (
 )
 
 // requestTimeout is what a request has: time to queue, compute and wait for disks, and for an election in the middle of it.
-func (a *API) requestTimeout() time.Duration { return 5*time.Second + 2*a.ElectionTimeout }
+func (o *Options) requestTimeout() time.Duration { return 5*time.Second + 2*o.ElectionTimeout }
 
-// limit bounds a request's time. It costs nothing when the client's own deadline is nearer.
+// limit bounds a request's time, for requests that are rare: see patience for the others. It costs nothing when the client's own deadline is nearer.
 func (a *API) limit(ctx context.Context) (context.Context, context.CancelFunc) {
 	timeout := a.requestTimeout()
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= timeout {

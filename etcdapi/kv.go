@@ -138,9 +138,7 @@ func (s *kvService) Compact(ctx context.Context, r *pb.CompactionRequest) (*pb.C
 
 // barrier waits until the local store may answer a linearizable read.
 func (a *API) barrier(ctx context.Context) error {
-	limited, cancel := a.limit(ctx)
-	defer cancel()
-	if err := a.group.ReadBarrier(limited); err != nil {
+	if err := a.group.ReadBarrierUntil(ctx, a.patience.until()); err != nil {
 		return a.readError(ctx, err)
 	}
 	return nil
@@ -157,9 +155,7 @@ func (a *API) propose(ctx context.Context, command []byte) ([]byte, error) {
 		return nil, rpctypes.ErrGRPCRequestTooManyRequests
 	}
 	leader, _ := a.group.Leader()
-	limited, cancel := a.limit(ctx)
-	defer cancel()
-	result, err := a.group.Propose(limited, command)
+	result, err := a.group.ProposeUntil(ctx, a.patience.until(), command)
 	if err != nil {
 		a.Metrics.proposalFailed()
 		return nil, a.writeError(ctx, leader, err)

@@ -259,6 +259,11 @@ func TestARequestThatHangsTimesOut(t *testing.T) {
 	_, err := (&kvService{API: a}).Put(ctx, &pb.PutRequest{Key: []byte("a")})
 	wantStatus(t, err, codes.DeadlineExceeded, "context deadline exceeded")
 	// A client whose patience ends later than ours gets our timeout.
+	hasty := newTestAPI(t, nil)
+	hasty.solo().hold = true
+	hasty.patience.timeout = 10*time.Millisecond - whileLasts
+	_, err = (&kvService{API: hasty}).Put(t.Context(), &pb.PutRequest{Key: []byte("a")})
+	wantStatus(t, err, codes.Unavailable, "etcdserver: request timed out")
 	limited, stop := a.limit(t.Context())
 	defer stop()
 	deadline, bounded := limited.Deadline()

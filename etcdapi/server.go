@@ -7,7 +7,6 @@ import (
 	"math"
 	"net"
 	"net/http"
-	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +19,10 @@ import (
 // grpcOverhead is how much larger than a write a gRPC message may be: 512 KiB, as in etcd.
 const grpcOverhead = 512 << 10
 
+// streamWorkers is how many goroutines are kept for handlers. Their stacks have grown to what a request needs, which a new goroutine's would have to do first; and there have to be
+// as many as requests that wait for the log or for a read at the same time, since those that find none get a new one.
+const streamWorkers = 512
+
 // ServerOptions are what a gRPC server for the API is made with: etcd's limits, and the checks that all methods have in common.
 func (a *API) ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
@@ -31,8 +34,7 @@ func (a *API) ServerOptions() []grpc.ServerOption {
 		grpc.MaxConcurrentStreams(math.MaxUint32),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Hour, Timeout: 20 * time.Second}),
-		// Handlers run on goroutines that are kept: their stacks have grown to what a request needs.
-		grpc.NumStreamWorkers(uint32(4 * runtime.GOMAXPROCS(0))),
+		grpc.NumStreamWorkers(streamWorkers),
 		grpc.WriteBufferSize(64 << 10),
 		grpc.ReadBufferSize(64 << 10),
 	}

@@ -84,12 +84,16 @@ func (g *soloGroup) Status() (engine.Status, error) {
 	return g.state, nil
 }
 
-func (g *soloGroup) Propose(ctx context.Context, command []byte) (engine.Result, error) {
+func (g *soloGroup) ProposeUntil(ctx context.Context, until <-chan struct{}, command []byte) (engine.Result, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.hold {
-		<-ctx.Done()
-		return engine.Result{}, ctx.Err()
+		select {
+		case <-ctx.Done():
+			return engine.Result{}, ctx.Err()
+		case <-until:
+			return engine.Result{}, context.DeadlineExceeded
+		}
 	}
 	if g.entered != nil {
 		close(g.entered)
@@ -107,6 +111,10 @@ func (g *soloGroup) Propose(ctx context.Context, command []byte) (engine.Result,
 func (g *soloGroup) advance() {
 	g.state.Last++
 	g.state.Commit, g.state.Applied = g.state.Last, g.state.Last
+}
+
+func (g *soloGroup) ReadBarrierUntil(ctx context.Context, _ <-chan struct{}) error {
+	return g.ReadBarrier(ctx)
 }
 
 func (g *soloGroup) ReadBarrier(context.Context) error {
