@@ -68,6 +68,13 @@ func (c Configuration) all() []MemberID {
 	return slices.Compact(ids)
 }
 
+// replaced tells whether the incoming configuration knows a voter of the outgoing one by another disk. What that disk says counts in the half that names it: the
+// one that the outgoing half names has votes left to give to whoever does not know of the change, and may have lost the way to the leader and nothing else.
+func (c Configuration) replaced(outgoing *Member) bool {
+	m := find(c.Members, outgoing.ID)
+	return m != nil && m.Incarnation != 0 && outgoing.Incarnation != 0 && m.Incarnation != outgoing.Incarnation
+}
+
 // decide tells how a vote stands in this configuration. granted and refused tell it of one member.
 func (c Configuration) decide(granted, refused func(MemberID) bool) verdict {
 	half := func(members []Member) verdict {
@@ -78,6 +85,7 @@ func (c Configuration) decide(granted, refused func(MemberID) bool) verdict {
 			}
 			n++
 			switch {
+			case c.replaced(&members[i]): // Never so in the incoming half.
 			case granted(members[i].ID):
 				yes++
 			case refused(members[i].ID):

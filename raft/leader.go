@@ -52,7 +52,11 @@ func (l *leading) agreedOn(value func(*progress) uint64) uint64 {
 			incoming = append(incoming, value(p))
 		}
 		if p.outgoing {
-			outgoing = append(outgoing, value(p))
+			v := value(p)
+			if p.replaced {
+				v = 0
+			}
+			outgoing = append(outgoing, v)
 		}
 	}
 	return min(agreed(incoming), agreed(outgoing))

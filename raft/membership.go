@@ -37,7 +37,7 @@ func (c *Core) updatePeers() {
 	ids := conf.all()
 	for _, p := range l.peers {
 		p.leaving = true
-		p.incoming, p.outgoing = false, false
+		p.incoming, p.outgoing, p.replaced = false, false, false
 		ids = append(ids, p.id)
 	}
 	ids = append(ids, c.cfg.ID)
@@ -55,6 +55,7 @@ func (c *Core) updatePeers() {
 			p.leaving = false
 			p.incarnation = member.Incarnation
 			p.incoming, p.outgoing = votesIn(conf.Members, id), votesIn(conf.Outgoing, id)
+			p.replaced = p.outgoing && conf.replaced(find(conf.Outgoing, id))
 		}
 		peers = append(peers, p)
 	}

@@ -342,6 +342,46 @@ func TestAnswersOfAnotherDiskThanTheAdmittedOneDoNotCount(t *testing.T) {
 	}
 }
 
+// TestTheDiskOfALearnerDoesNotCountForTheVoterThatItReplaces has two of five voters come back with new disks at once. The old disks may be alive, and elect another
+// leader with those who do not know of the change: so what the new ones say counts for nothing in the old majority.
+func TestTheDiskOfALearnerDoesNotCountForTheVoterThatItReplaces(t *testing.T) {
+	conf := Configuration{Outgoing: []Member{{ID: 1, Incarnation: 101}, {ID: 2, Incarnation: 102}, {ID: 3, Incarnation: 103}, {ID: 4, Incarnation: 104}, {ID: 5, Incarnation: 105}}}
+	conf.Members = cloneMembers(conf.Outgoing)
+	for i := 1; i <= 2; i++ {
+		conf.Members[i].Learner, conf.Members[i].AutoPromote, conf.Members[i].Incarnation = true, true, 202+uint64(i-1)
+	}
+	core, err := New(Config{ID: 1, Incarnation: 101, DisablePreVote: true}, Restored{Snapshot: SnapshotMeta{Configuration: conf}}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &alone{t: t, Core: core}
+	from := func(id MemberID, incarnation uint64) Header {
+		return Header{From: id, To: 1, Term: 1, Incarnation: incarnation}
+	}
+	a.timeout()
+	a.take()
+	for _, h := range []Header{from(2, 202), from(3, 203), from(4, 104)} {
+		a.receive(&VoteReply{Header: h, Granted: true})
+	}
+	if a.Role() != Candidate {
+		t.Fatal("it leads by the votes of disks that the old majority does not know")
+	}
+	a.receive(&VoteReply{Header: from(5, 105), Granted: true})
+	if a.Role() != Leader {
+		t.Fatal("two of three, and three of five, are a majority")
+	}
+	for _, h := range []Header{from(2, 202), from(3, 203), from(4, 104)} {
+		a.receive(&AppendReply{Header: h, Match: 1, Round: 1})
+	}
+	if a.Commit() != 0 || a.leading.confirmed != 0 {
+		t.Fatal("what it commits is on disks that the old majority does not know")
+	}
+	a.receive(&AppendReply{Header: from(5, 105), Match: 1, Round: 1})
+	if a.Commit() != 1 || a.leading.confirmed != 1 {
+		t.Fatal("two of three, and three of five, are a majority")
+	}
+}
+
 func TestAMemberThatKnowsNoConfigurationVotesForNobody(t *testing.T) {
 	core, err := New(Config{ID: 1}, Restored{}, 0)
 	if err != nil {

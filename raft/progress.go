@@ -33,7 +33,9 @@ type progress struct {
 	// incoming and outgoing tell in which half of the configuration the member votes; leaving that it is in neither any more, and is
 	// only told so. incarnation is the one the group admitted, 0 while it is unknown.
 	incoming, outgoing, leaving bool
-	incarnation                 uint64
+	// replaced says that the outgoing half names another disk of the member: what this one says does not count there.
+	replaced    bool
+	incarnation uint64
 
 	// match is the last index known to be durable there and equal to this log: it never goes back in a term. matchRound is the round
 	// in which it was learned. next is the next index to send: while replicating, all before it is on its way.
