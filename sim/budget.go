@@ -33,6 +33,10 @@ func (g *group) mayHurt(h *host) bool {
 	conf := core.Configuration()
 	status := core.Status()
 	term, _ := core.TermAt(core.Commit())
+	_, committed := core.ConfigurationIndexes()
+	if settled, known := g.configurations.settled(); !known || settled.index != committed || g.configurations.changing() {
+		return false // Who leads has been left behind, or whoever leads next may go on with a change.
+	}
 	if conf.Joint() || status.ConfigurationIndex > core.Commit() || term != core.Term() {
 		return false // Another configuration may be on its way, so nobody can tell what a majority is.
 	}
@@ -114,11 +118,11 @@ func (d *disk) over(r *damage) bool {
 		if core.Faulty() || !known || len(state.Faulty) > 0 {
 			return false
 		}
-		leader := m.group.leader()
-		if leader == nil {
+		settled, known := m.group.configurations.settled()
+		if !known || m.group.leader() == nil {
 			return false
 		}
-		member, in := leader.running.Core().CommittedConfiguration().Find(d.host.id)
+		member, in := settled.Find(d.host.id)
 		if in && (core.Commit() < r.marks[i] || member.Incarnation != d.host.log.Incarnation()) {
 			return false
 		}

@@ -56,6 +56,8 @@ func newCheckers(g *group) []checker {
 		&checkElection{group: g, leaders: map[raft.Term]*member{}},
 		&checkLog{group: g, seen: map[place]entryFact{}},
 		&checkCommit{group: g},
+		&checkConfiguration{group: g},
+		&checkMajority{group: g, votes: map[raft.Term][]vote{}, acks: map[speaker]raft.Index{}},
 		&checkDurable{group: g},
 		&checkMachine{group: g},
 		&checkPromise{group: g, votes: map[ballot]raft.MemberID{}},

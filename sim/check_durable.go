@@ -21,13 +21,6 @@ type checkDurable struct {
 	later   []configurationSeen
 }
 
-// configurationSeen is a configuration, and where it stands.
-type configurationSeen struct {
-	index raft.Index
-	term  raft.Term
-	raft.Configuration
-}
-
 func (c *checkDurable) appended(m *member, _ raft.Index) {
 	core := m.running.Core()
 	if index, _ := core.ConfigurationIndexes(); index > c.settled.index {

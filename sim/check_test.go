@@ -132,6 +132,73 @@ func TestEveryCheckerSees(t *testing.T) {
 			d := &g.ledger.deeds[len(g.ledger.deeds)-1]
 			find[*checkMachine](g).answered(follower(g), &applied{entry: &engine.Entry{Local: true}, answer: []byte("else")}, d)
 		}},
+		{"a member goes by a configuration that its log has not got", "configuration", func(_ *World, g *group) {
+			conf := g.leader().running.Core().Configuration().Clone()
+			conf.Members[0].Priority++
+			g.configurations.seen[len(g.configurations.seen)-1].Configuration = conf
+			find[*checkConfiguration](g).appended(follower(g), newest(g))
+		}},
+		{"a majority could elect somebody who lacks what is committed", "Leader Completeness", func(_ *World, g *group) {
+			for _, m := range g.members {
+				if m != g.leader() {
+					m.log.records = m.log.records[:newest(g)-m.log.base-1]
+				}
+			}
+			find[*checkConfiguration](g).committed(g.leader(), newest(g), g.size())
+		}},
+		{"one alone could not be elected", "", func(_ *World, g *group) {
+			m := follower(g)
+			m.log.records = m.log.records[:newest(g)-m.log.base-1]
+			find[*checkConfiguration](g).committed(g.leader(), newest(g), g.size())
+		}},
+		{"a leader without the votes of a majority", "Election Safety", func(_ *World, g *group) {
+			find[*checkMajority](g).elected(follower(g), g.leader().term+1, g.size()+1)
+		}},
+		{"a leader by votes that were given to another disk", "Election Safety", func(_ *World, g *group) {
+			c, m, term := find[*checkMajority](g), follower(g), g.leader().term+1
+			for _, by := range g.members {
+				c.sent(by, &raft.VoteReply{Header: raft.Header{To: m.host.id, Term: term}, Granted: true, Candidate: m.host.incarnation() + 1<<8})
+			}
+			c.elected(m, term, g.size()+1)
+		}},
+		{"a leader by the votes of disks that the group does not know", "Election Safety", func(_ *World, g *group) {
+			c, m, term := find[*checkMajority](g), follower(g), g.leader().term+1
+			for _, by := range g.members {
+				disk := by.host.incarnation() + 1<<8
+				c.votes[term] = append(c.votes[term], vote{by: by.host.id, to: m.host.id, disk: disk})
+			}
+			c.elected(m, term, g.size()+1)
+		}},
+		{"a leader by a majority's votes", "", func(_ *World, g *group) {
+			c, m, term := find[*checkMajority](g), follower(g), g.leader().term+1
+			c.sent(g.leader(), &raft.VoteReply{Header: raft.Header{To: m.host.id, Term: term}, Granted: true, Candidate: m.host.incarnation()})
+			c.elected(m, term, g.size()+1)
+		}},
+		{"a learner leads", "Election Safety", func(_ *World, g *group) {
+			m := follower(g)
+			conf := m.running.Core().Configuration().Clone()
+			for i := range conf.Members {
+				conf.Members[i].Learner = conf.Members[i].ID == m.host.id
+			}
+			g.configurations.seen[len(g.configurations.seen)-1].Configuration = conf
+			find[*checkMajority](g).elected(m, g.leader().term+1, g.size()+1)
+		}},
+		{"a leader commits what no majority has acknowledged", "commitment", func(_ *World, g *group) {
+			m := g.leader()
+			m.counted = []counted{{to: m.log.last() + 1, by: m.inForce}}
+			find[*checkMajority](g).committed(m, m.log.last()+1, m.log.last()+1)
+		}},
+		{"a leader commits what a majority has acknowledged", "", func(_ *World, g *group) {
+			m, c := g.leader(), find[*checkMajority](g)
+			c.sent(follower(g), &raft.AppendReply{Header: raft.Header{To: m.host.id, Term: m.term}, Match: m.log.last() + 1})
+			m.counted = []counted{{to: m.log.last() + 1, by: m.inForce}}
+			c.committed(m, m.log.last()+1, m.log.last()+1)
+		}},
+		{"a disk votes that nobody has admitted", "identity", func(_ *World, g *group) {
+			m := follower(g)
+			m.host.wiped++
+			find[*checkMajority](g).sent(m, &raft.VoteReply{Header: raft.Header{To: g.leader().host.id, Term: m.term + 1}, Granted: true})
+		}},
 		{"a term is taken back", "promise", func(_ *World, g *group) {
 			m := follower(g)
 			m.given.term = m.term + 1

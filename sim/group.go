@@ -16,6 +16,8 @@ type group struct {
 	// committed are the entries that some member took for committed, from the index after forgotten on.
 	committed []fact
 	forgotten raft.Index
+	// configurations are those that its logs have had.
+	configurations configurations
 	// ledger has the commands among them that some machine has applied, answers judges what clients are told.
 	ledger  *ledger
 	answers *answers
@@ -35,6 +37,7 @@ type fact struct {
 
 func newGroup(w *World, id raft.GroupID) *group {
 	g := &group{world: w, id: id}
+	g.configurations.group = g
 	g.ledger, g.answers = newLedger(g, w.application.Model()), newAnswers(g)
 	g.every = pick[raft.Index](w.stream("compared states", uint64(id)), 1, 1, 4, 16)
 	g.bounds = &checkBounds{group: g}

@@ -93,7 +93,10 @@ func (h *host) note(kind noteKind, format string, args ...any) {
 }
 
 // incarnation names the host's disk.
-func (h *host) incarnation() uint64 { return h.world.seed<<20 | h.wiped<<8 | uint64(h.id) }
+func (h *host) incarnation() uint64 { return h.disks(h.wiped) }
+
+// disks names the disk that it has when so many were lost.
+func (h *host) disks(wiped uint64) uint64 { return h.world.seed<<20 | wiped<<8 | uint64(h.id) }
 
 // boot starts the process on what the disk has. A crash may interrupt it like anything else.
 func (h *host) boot() {

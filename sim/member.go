@@ -89,10 +89,16 @@ type member struct {
 	role   raft.Role
 	term   raft.Term
 	commit raft.Index
-	inputs uint64  // of the cores of earlier processes
-	given  promise // see check_promise.go
-	face   face    // see view.go
+	// counted is what it took for committed as leader since the last look, and inForce the index of the configuration it went by at that.
+	counted []counted
+	inForce raft.Index
+	inputs  uint64  // of the cores of earlier processes
+	given   promise // see check_promise.go
+	face    face    // see view.go
 }
+
+// counted says that a leader took what is up to an index for committed, by the configuration of another.
+type counted struct{ to, by raft.Index }
 
 func newMember(g *group, h *host) *member {
 	return &member{world: g.world, group: g, host: h, flushes: g.world.stream("flushes", uint64(g.id), uint64(h.id))}
@@ -164,10 +170,12 @@ func (m *member) recover(log *wal.Log) error {
 		}
 		for i := range entries {
 			m.log.add(&entries[i], m.world.watch != nil)
+			m.group.configurations.see(&entries[i])
 		}
 		from += raft.Index(len(entries))
 	}
 	m.role, m.term, m.commit = raft.Follower, core.Term(), core.Commit()
+	m.inForce, _ = core.ConfigurationIndexes()
 	m.changed()
 	m.wind()
 	for _, c := range m.group.checkers {
@@ -185,6 +193,8 @@ func (m *member) look() {
 	var cut raft.Index
 	var elected []raft.Event
 	installed := false
+	leads := m.role == raft.Leader && core.Role() == raft.Leader && m.term == core.Term()
+	m.counted = m.counted[:0]
 	for i := range m.events {
 		switch e := &m.events[i]; e.Kind {
 		case raft.EventTruncated:
@@ -193,6 +203,12 @@ func (m *member) look() {
 			}
 		case raft.EventSnapshotInstalled:
 			installed = true
+		case raft.EventConfiguration:
+			m.inForce = e.Index
+		case raft.EventCommitted:
+			if leads {
+				m.counted = append(m.counted, counted{to: e.Index, by: m.inForce})
+			}
 		case raft.EventBecameLeader:
 			elected = append(elected, *e)
 		}
@@ -224,13 +240,17 @@ func (m *member) look() {
 // rebase notes that the log was replaced by a snapshot.
 func (m *member) rebase(core *raft.Core) {
 	base := core.FirstIndex() - 1
-	if m.log.last() > base {
+	term, _ := core.TermAt(base)
+	from := base + 1
+	if base > m.log.base && m.log.last() >= base && m.log.term(base) != term {
+		from = base // The snapshot contradicts the log, which may have ended there.
+	}
+	if m.log.last() >= from {
 		for _, c := range m.group.checkers {
-			c.truncated(m, base+1)
+			c.truncated(m, from)
 		}
 	}
-	m.log = shadow{base: base}
-	m.log.baseTerm, _ = core.TermAt(base)
+	m.log = shadow{base: base, baseTerm: term}
 	m.changed()
 }
 
@@ -269,6 +289,7 @@ func (m *member) follow(core *raft.Core, cut raft.Index) {
 	}
 	for i := range entries {
 		m.log.add(&entries[i], m.world.watch != nil)
+		m.group.configurations.see(&entries[i])
 	}
 	m.changed()
 	for _, c := range m.group.checkers {
