@@ -68,9 +68,13 @@ func (a *admin) elected(m *member) {
 		return
 	}
 	w.after(a.haste.around(w.regime.Delay/2), func() {
-		if m.running != nil && !w.healing {
-			a.changeAt(m)
+		if m.running == nil || w.healing {
+			return
 		}
+		if a.busy {
+			a.end(errPatience) // What an earlier leader was asked for may come yet, and is not waited for.
+		}
+		a.changeAt(m)
 	})
 }
 
@@ -102,7 +106,11 @@ func (a *admin) request(m *member, ch raft.Change, what, name string) {
 			}
 		})
 	})
-	a.world.after(a.world.regime.Patience, func() {
+	patience := a.world.regime.Patience
+	if impatient := a.world.regime.ChangePatience; impatient > 0 {
+		patience = impatient
+	}
+	a.world.after(patience, func() {
 		if !a.busy || a.number != number {
 			return
 		}
@@ -145,6 +153,9 @@ func (a *admin) draw(conf raft.Configuration) (raft.Change, string) {
 			voters = append(voters, m)
 		}
 	}
+	if a.world.regime.Sweeping && a.rng.chance(1, 2) {
+		return a.sweep(conf, voters, learners)
+	}
 	someone := conf.Members[a.rng.IntN(len(conf.Members))]
 	switch kind := a.rng.IntN(10); {
 	case kind < 3:
@@ -168,6 +179,53 @@ func (a *admin) draw(conf raft.Configuration) (raft.Change, string) {
 		}
 	}
 	return raft.Change{}, ""
+}
+
+// sweep changes much at once: learners become voters, and voters go or lose their votes, so that the old majority and the new one may have nobody in common. Where
+// there are few learners, some come in first, since whoever has not caught up does not become a voter.
+func (a *admin) sweep(conf raft.Configuration, voters, learners []raft.Member) (raft.Change, string) {
+	var ch raft.Change
+	what := "at once"
+	if len(learners) < 2 && a.rng.chance(3, 4) {
+		promote := a.rng.chance(1, 3)
+		for range 2 {
+			next, ok := a.newcomer(conf, false)
+			if !ok {
+				break
+			}
+			next.AutoPromote = promote
+			conf.Members = append(conf.Members, next)
+			ch.Set = append(ch.Set, next)
+			what += fmt.Sprintf(" add n%d", next.ID)
+		}
+	}
+	if len(ch.Set) > 0 {
+		return ch, what
+	}
+	for _, m := range learners {
+		if a.rng.chance(3, 4) {
+			m.Learner, m.AutoPromote = false, false
+			ch.Set = append(ch.Set, m)
+			what += fmt.Sprintf(" promote n%d", m.ID)
+		}
+	}
+	stays := a.rng.IntN(len(voters))
+	for i, m := range voters {
+		switch kind := a.rng.IntN(5); {
+		case i == stays || kind < 2 && len(ch.Set) < 2:
+		case kind == 2:
+			m.Learner = true
+			ch.Set = append(ch.Set, m)
+			what += fmt.Sprintf(" demote n%d", m.ID)
+		default:
+			ch.Remove = append(ch.Remove, m.ID)
+			what += fmt.Sprintf(" remove n%d", m.ID)
+		}
+	}
+	if what == "at once" {
+		return raft.Change{}, ""
+	}
+	return ch, what
 }
 
 // newcomer finds a host that is no member: one that was removed before and comes back with what it has, or a new one.

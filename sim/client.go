@@ -49,6 +49,9 @@ func (w *World) startWorkload() {
 			}
 		}
 		a := &admin{world: w, group: g, rng: w.stream("operator", uint64(g.id)), haste: w.stream("haste", uint64(g.id)), spare: 3}
+		if w.regime.Sweeping {
+			a.spare = 4
+		}
 		w.admins = append(w.admins, a)
 		g.admin = a
 		a.begin()

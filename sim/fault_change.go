@@ -12,8 +12,12 @@ func changeFaults() []*fault {
 	return []*fault{
 		{name: "partition in a change", every: 900 * time.Millisecond, strike: inChange(func(w *World, s *strike, leader *host) {
 			side := s.Uint64()
+			if m := leader.members[s.IntN(len(w.groups))]; m.running != nil && s.chance(2, 3) {
+				side = halves(m.running.Core(), side)
+			}
 			w.partition(s, "partition in a change", func(from, to *host) bool { return side>>from.id&1 != side>>to.id&1 })
 		})},
+		{name: "alone with a change", every: 900 * time.Millisecond, strike: leaderAlone},
 		{name: "crash in a change", every: 900 * time.Millisecond, strike: inChange(func(w *World, s *strike, leader *host) { leader.crash("crash in a change") })},
 		{name: "transfer in a change", every: 900 * time.Millisecond, strike: inChange(func(w *World, s *strike, leader *host) {
 			g := w.groups[s.IntN(len(w.groups))]
@@ -27,6 +31,63 @@ func changeFaults() []*fault {
 			}
 		})},
 	}
+}
+
+// changing tells whether a leader has a configuration that is not committed yet.
+func changing(core *raft.Core) bool {
+	inForce, committed := core.ConfigurationIndexes()
+	return inForce > committed
+}
+
+// halves sorts hosts by the configurations that a leader has: who comes is on the leader's side, who goes on the other, and whoever stays as side says.
+func halves(core *raft.Core, side uint64) uint64 {
+	was, is := core.CommittedConfiguration(), core.Configuration()
+	for _, m := range is.Members {
+		if !m.Learner && !was.IsVoter(m.ID) {
+			side |= 1 << m.ID
+		}
+	}
+	for _, list := range [][]raft.Member{was.Members, is.Outgoing} {
+		for _, m := range list {
+			if in, _ := (raft.Configuration{Members: is.Members}).Find(m.ID); !m.Learner && (in.ID == raft.NoMember || in.Learner) {
+				side &^= 1 << m.ID
+			}
+		}
+	}
+	return side | 1<<core.Status().ID
+}
+
+// leaderAlone cuts a leader off at the moment at which it has a new configuration in its log, and hardly anybody else has: it stays with at most two others. The group
+// goes on without it, and changes otherwise. It has an effect when a message meets the cut.
+func leaderAlone(w *World, s *strike) bool {
+	g := w.groups[s.IntN(len(w.groups))]
+	a := w.admins[g.id-1]
+	if w.hurting() {
+		return false
+	}
+	if !a.busy {
+		a.change()
+	}
+	with := s.Uint64() & s.Uint64() & s.Uint64()
+	looks := 0
+	var look func()
+	look = func() {
+		leader := g.leader()
+		if looks++; w.healing || looks > 100 {
+			return
+		}
+		if leader != nil {
+			if changing(leader.running.Core()) {
+				w.partition(s, "alone with a change", func(from, to *host) bool {
+					return (from == leader.host || with>>from.id&1 == 1) != (to == leader.host || with>>to.id&1 == 1)
+				})
+				return
+			}
+		}
+		w.after(w.regime.Delay/5, look)
+	}
+	look()
+	return true
 }
 
 // inChange begins a change, unless one is under way, and strikes a moment later.
@@ -45,8 +106,7 @@ func inChange(what func(w *World, s *strike, leader *host)) func(w *World, s *st
 				return
 			}
 			core := leader.running.Core()
-			changing := core.Configuration().Joint() || core.Status().ConfigurationIndex > core.Commit()
-			if changing {
+			if changing(core) || core.Configuration().Joint() {
 				w.counts.effective(s.fault)
 			}
 			what(w, s, leader.host)

@@ -59,11 +59,16 @@ func Profiles() []Profile {
 		{Name: beyondBudget, About: "more disks lost than the groups can do without: they may halt, and never be wrong", odds: map[faultKind]int{disks: 50, identities: 80}, others: 15,
 			shape: func(r *Regime, _ func(string) *stream) { r.Beyond = true }},
 		{Name: "membership", About: "members come and go all the time, and leadership moves", weight: 5,
-			odds: map[faultKind]int{changes: 50, partitions: 15, processes: 10}, named: map[string]int{removedMember: 30, staleMember: 30}, others: 3,
+			odds: map[faultKind]int{changes: 40, partitions: 12, processes: 10}, named: map[string]int{removedMember: 30, staleMember: 30}, others: 3,
 			shape: func(r *Regime, of func(string) *stream) {
 				r.Changes = pick(of("often"), 30*time.Millisecond, 60*time.Millisecond, 200*time.Millisecond)
 				r.Transfers = pick(of("transfers often"), 0, 300*time.Millisecond, 2*time.Second)
-				r.Hasty, r.OneCut = of("hasty").chance(2, 3), of("one cut").chance(2, 3)
+				r.Hasty, r.OneCut, r.Sweeping = of("hasty").chance(2, 3), of("one cut").chance(2, 3), of("sweeping").chance(2, 3)
+				r.ChangePatience = pick(of("change patience"), 0, 50*time.Millisecond, 300*time.Millisecond)
+				r.Members = pick(of("many members"), 1, 2, 3, 3, 4, 4, 5, 6)
+				if of("short logs").chance(1, 3) {
+					r.CompactEntries, r.KeepEntries = pick[uint64](of("how short"), 3, 20), 1
+				}
 			}},
 		{Name: "snapshots", About: "logs that are compacted at once, large snapshots, few entries kept", weight: 3,
 			odds: map[faultKind]int{snapshots: 50, partitions: 20, processes: 20}, named: map[string]int{stalledMachine: 50}, others: 5, shape: func(r *Regime, of func(string) *stream) {

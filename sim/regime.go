@@ -36,6 +36,10 @@ type Regime struct {
 	Hasty     bool          `json:"hasty"`        // new leaders are asked for changes at once
 	Unnoticed bool          `json:"unnoticed"`    // nobody notices that a connection broke
 
+	// Sweeping says that many changes are of several voters at once, ChangePatience how long an operator waits for a change before the next: as long as a client, if it is 0.
+	Sweeping       bool          `json:"sweeping,omitempty"`
+	ChangePatience time.Duration `json:"change_patience_ns,omitempty"`
+
 	Core           raft.Config `json:"core"`
 	CompactBytes   uint64      `json:"compact_bytes"`
 	CompactEntries uint64      `json:"compact_entries"`
@@ -89,6 +93,7 @@ func Draw(seed uint64, o Options) Regime {
 	if changes := of("changes"); changes.chance(1, 2) {
 		r.Changes = pick(changes, 200*time.Millisecond, time.Second)
 		r.Hasty = of("hasty").chance(1, 2)
+		r.Sweeping = of("sweeping").chance(1, 3)
 	}
 	r.Loyal = of("loyal").chance(1, 3)
 	r.Unnoticed = of("unnoticed").chance(1, 5)
@@ -171,7 +176,7 @@ func (r Regime) String() string {
 		name string
 		on   bool
 	}{
-		{"durable machines", r.Durable}, {"ballast", r.Ballast > 0}, {"membership changes", r.Changes > 0}, {"transfers", r.Transfers > 0}, {"hasty changes", r.Hasty}, {"breaks unnoticed", r.Unnoticed}, {"loyal clients", r.Loyal},
+		{"durable machines", r.Durable}, {"ballast", r.Ballast > 0}, {"membership changes", r.Changes > 0}, {"transfers", r.Transfers > 0}, {"hasty changes", r.Hasty}, {"several at once", r.Sweeping}, {"impatient operators", r.ChangePatience > 0}, {"breaks unnoticed", r.Unnoticed}, {"loyal clients", r.Loyal},
 		{"lease reads", r.Core.LeaseReads}, {"one cut at a time", r.OneCut}, {"no pre-vote", r.Core.DisablePreVote}, {"no check of the quorum", r.Core.DisableCheckQuorum},
 		{"quiescence", r.Core.QuiesceAfter > 0}, {"beyond the fault budget", r.Beyond},
 	} {
