@@ -25,8 +25,8 @@ var (
 	ErrClosed = errors.New("balsa: closed")
 	// ErrTransferFailed: the leadership did not move to the member it was to go to.
 	ErrTransferFailed = errors.New("balsa: leadership was not transferred")
-	// ErrStopped: the host stopped because its disk or a machine failed; it wraps the cause.
-	ErrStopped = errors.New("balsa: host stopped")
+	// ErrStopped: the host stopped because its disk failed, or the group because its machine did; it wraps the cause.
+	ErrStopped = errors.New("balsa: stopped")
 )
 
 // NotLeaderError says that the request needs the leader and this member is not, and forwarding was not wanted or not possible.

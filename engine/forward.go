@@ -69,6 +69,8 @@ func (g *Group) receiveForward(from string, m *ForwardRequest) {
 	reply := &ForwardReply{Header: g.header(m.From), ID: m.ID, Leader: g.core.Leader()}
 	who := forwarder{address: from, member: m.From}
 	switch {
+	case !g.mayForward(who):
+		reply.Code = ForwardOverloaded // It is not served, and no copy of it ever was.
 	case m.ID <= g.forwarded[who] || m.Term <= g.bornTerm:
 		reply.Code = ForwardIndeterminate
 	case g.core.Role() != raft.Leader || m.Term != g.core.Term():
@@ -80,6 +82,27 @@ func (g *Group) receiveForward(from string, m *ForwardRequest) {
 	}
 	// The reply leaves before the entry itself does, so that the follower knows whom to tell when it applies the entry.
 	g.worker.envelopes = append(g.worker.envelopes, Envelope{Group: g.id, To: from, Message: reply})
+}
+
+// How many forwarders a group remembers: of one host, and of all. Whoever invents names is not served beyond that, and those that are known are. A host
+// has one member of a group at a time, and a few over its life.
+const (
+	maxForwardersOfHost = 64
+	maxForwarders       = 4096
+)
+
+// mayForward tells whether there is room to remember what somebody has forwarded.
+func (g *Group) mayForward(who forwarder) bool {
+	if _, known := g.forwarded[who]; known {
+		return true
+	}
+	ofHost := 0
+	for other := range g.forwarded {
+		if other.address == who.address {
+			ofHost++
+		}
+	}
+	return ofHost < maxForwardersOfHost && len(g.forwarded) < maxForwarders
 }
 
 func (g *Group) serveForward(m *ForwardRequest, reply *ForwardReply) {

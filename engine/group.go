@@ -52,7 +52,8 @@ type Group struct {
 	applied      atomic.Uint64
 	syncedSeq    atomic.Uint64
 	closed       atomic.Bool
-	leans        atomic.Bool // on another host's connection: something is forwarded there, or the group is silent
+	failure      atomic.Pointer[error] // why the group stopped by itself
+	leans        atomic.Bool           // on another host's connection: something is forwarded there, or the group is silent
 	done         chan struct{}
 	waiting      waiters
 	apply        applyQueue
@@ -281,6 +282,25 @@ func (g *Group) close() {
 	g.touch()
 }
 
+// fail stops the group for good: its machine cannot go on. The host, and its other groups, do.
+func (g *Group) fail(cause error) {
+	err := fmt.Errorf("%w: group %d: %w", ErrStopped, g.id, cause)
+	g.failure.CompareAndSwap(nil, &err)
+	g.host.options.Logger.Error("group stops", "group", uint64(g.id), "error", cause)
+	g.close()
+}
+
+// Err says why the group stopped by itself, or had to with its host; nil while it runs, and when it was stopped as asked.
+func (g *Group) Err() error {
+	if err := g.host.Err(); err != nil {
+		return err
+	}
+	if p := g.failure.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
 // Status is a copy of what a member knows, for people and for tests.
 type Status struct {
 	raft.Status
@@ -321,7 +341,7 @@ func (g *Group) inTurn(f func()) error {
 }
 
 func (g *Group) closeReason() error {
-	if err := g.host.Err(); err != nil {
+	if err := g.Err(); err != nil {
 		return err
 	}
 	return ErrClosed

@@ -213,6 +213,33 @@ func TestAForwardedRequestThatArrivesTwiceIsAppliedOnce(t *testing.T) {
 	}
 }
 
+// Whoever invents names does not make a leader remember all of them, and who is known is served all the same.
+func TestInventedForwardersAreNotRemembered(t *testing.T) {
+	s := newStepper(t, 1, nil)
+	leader := s.startAll()
+	var codes []ForwardCode
+	s.seen = func(e Envelope) { codes = append(codes, e.Message.(*ForwardReply).Code) }
+	forward := func(from raft.MemberID, id uint64) {
+		leader.post(func() {
+			data := text(int(id), 20)
+			leader.receiveForward("elsewhere:1", &ForwardRequest{
+				Header: raft.Header{From: from, To: 1, Term: leader.core.Term()}, ID: id, Op: ForwardProposal, Sum: raft.Sum(data), Data: data,
+			})
+		})
+		s.settle()
+	}
+	for id := range raft.MemberID(1000) {
+		forward(100+id, 1)
+	}
+	forward(100, 2)
+	if n := len(leader.forwarded); n != maxForwardersOfHost {
+		t.Errorf("the leader remembers %d of 1000 invented names, want %d", n, maxForwardersOfHost)
+	}
+	if len(codes) != 1001 || codes[0] != ForwardAccepted || codes[999] != ForwardOverloaded || codes[1000] != ForwardAccepted {
+		t.Errorf("%d answers, the first %v, the last invented %v, the known one %v", len(codes), codes[0], codes[999], codes[1000])
+	}
+}
+
 // Figure 8 seen by a client: an entry that was overwritten here may still come back from another member's log.
 func TestACommandWhoseEntryWasOverwrittenIsNotTriedAgain(t *testing.T) {
 	var w waiters

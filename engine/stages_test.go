@@ -309,6 +309,51 @@ func TestTheLogIsKeptForTheSlowestMemberThatCanBeReached(t *testing.T) {
 	})
 }
 
+// A machine that does not understand a snapshot is one group's trouble: the others on the host go on.
+func TestAMachineThatRefusesASnapshotStopsItsGroupAlone(t *testing.T) {
+	s := newStepper(t, 3, func(o *Options) { o.CompactBytes, o.KeepEntries = 16<<10, 1 })
+	leader := s.startAll()
+	for id := raft.MemberID(1); id <= 3; id++ {
+		s.start(id, 2)
+	}
+	other := s.hosts[0].Group(2)
+	other.post(func() { other.core.Campaign() })
+	s.until("member 1 leads group 2", func() bool { return other.isLeader() && other.CommitIndex() > 0 })
+
+	s.drop = cut(3)
+	s.pass(2 * time.Second)
+	for n := range 100 {
+		propose(leader, text(n, 1000))
+		s.settle()
+	}
+	s.pass(time.Second)
+	broken := errors.New("not a state of mine")
+	s.hosts[2].machines[1].refuse = broken
+	s.drop = nil
+	lost, lives := s.hosts[2].Group(1), s.hosts[2].Group(2)
+	s.until("group 1 stops on host 3", func() bool { return lost.closed.Load() })
+	if err := lost.Err(); !errors.Is(err, broken) || !errors.Is(err, ErrStopped) {
+		t.Errorf("the group says %v", err)
+	}
+	if a := propose(lost, text(1, 10)); *a == nil || !errors.Is((*a).err, broken) {
+		t.Errorf("a proposal there is answered with %v", *a)
+	}
+	if err := s.hosts[2].Err(); err != nil {
+		t.Errorf("the host stops: %v", err)
+	}
+	a := propose(lives, text(1, 10))
+	s.until("group 2 goes on there", func() bool { return *a != nil })
+	if (*a).err != nil {
+		t.Errorf("a proposal to the other group: %v", (*a).err)
+	}
+	// What stopped can be started again, from the log and the snapshot that are here.
+	if err := s.hosts[2].Stop(1); err != nil {
+		t.Fatal(err)
+	}
+	s.start(3, 1)
+	s.until("it catches up", func() bool { return bytes.Equal(s.hosts[2].machines[1].bytes(), s.hosts[0].machines[1].bytes()) })
+}
+
 // A member that answers and never catches up does not fill the leader's disk: far beyond its bound the log is cut all the same.
 func TestALogFarBeyondItsBoundIsCutAllTheSame(t *testing.T) {
 	const bound = 16 << 10

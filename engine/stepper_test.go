@@ -36,7 +36,10 @@ type steppedHost struct {
 }
 
 // pile is a machine that keeps every command.
-type pile struct{ commands [][]byte }
+type pile struct {
+	commands [][]byte
+	refuse   error // what Restore says, if it is to refuse
+}
 
 func (p *pile) Apply(entries []Entry) []Result {
 	results := make([]Result, len(entries))
@@ -56,6 +59,9 @@ func (s pileSnapshot) WriteTo(w io.Writer) (int64, error) { n, err := w.Write(s)
 func (s pileSnapshot) Close() error                       { return nil }
 
 func (p *pile) Restore(r io.Reader) error {
+	if p.refuse != nil {
+		return p.refuse
+	}
 	all, err := io.ReadAll(r)
 	p.commands = [][]byte{all}
 	return err

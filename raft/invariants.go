@@ -178,6 +178,9 @@ func (c *Core) checkRole() error {
 }
 
 func (c *Core) checkConfigurations() error {
+	if len(c.confs) == 0 {
+		return fmt.Errorf("there is no configuration")
+	}
 	last := c.confs[0].Index
 	if last > c.log.base && c.log.base > 0 {
 		return fmt.Errorf("the configuration at the base %d is of %d", c.log.base, last)
@@ -212,6 +215,9 @@ func (c *Core) checkLeader() error {
 		if p.state == Replicating && p.inflight.count > c.cfg.MaxInflightMessages {
 			return fmt.Errorf("member %d: %d messages in flight", p.id, p.inflight.count)
 		}
+	}
+	if l.uncommittedFrom < c.log.first {
+		return fmt.Errorf("what is not committed begins at %d, and the window at %d", l.uncommittedFrom, c.log.first)
 	}
 	var uncommitted uint64
 	for i := l.uncommittedFrom; i <= c.log.last; i++ {

@@ -45,6 +45,8 @@ func TestCheckSeesWhatIsWrong(t *testing.T) {
 		"member 2: match 9":           {lead, func(c *Core) { c.leading.peer(2).match = 9 }},
 		"match went back from 3 to 1": {lead, func(c *Core) { c.leading.peer(2).match = 1 }},
 		"uncommitted bytes, counted":  {lead, func(c *Core) { c.leading.uncommitted++ }},
+		"not committed begins at 0":   {lead, func(c *Core) { c.leading.uncommittedFrom = 0 }},
+		"there is no configuration":   {follow, func(c *Core) { c.confs = nil }},
 		"messages in flight":          {lead, func(c *Core) { c.leading.peer(2).inflight.count = 999 }},
 		"window weighs":               {follow, func(c *Core) { c.log.bytes++ }},
 		"entry 2@9 is out of place":   {follow, func(c *Core) { c.log.window.at(2).Term = 9 }},

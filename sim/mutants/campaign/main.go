@@ -35,7 +35,7 @@ type Verdict struct {
 }
 
 const (
-	// seedLimit is how long one world may take, in real time. They take some hundredths of a second.
+	// seedLimit is how long one world may take, in the time of one processor. They take some hundredths of a second.
 	seedLimit = 90 * time.Second
 	// memoryLimit is how much a world may take. They take some megabytes.
 	memoryLimit = 2 << 30
@@ -65,7 +65,7 @@ func main() {
 		}
 		os.Exit(0)
 	}
-	since.Store(int64(time.Since(began)))
+	since.Store(int64(cpu(began)))
 	go func() {
 		for range time.Tick(250 * time.Millisecond) {
 			seed := uint64(current.Load())
@@ -73,7 +73,7 @@ func main() {
 			var m runtime.MemStats
 			runtime.ReadMemStats(&m)
 			switch {
-			case time.Since(began)-time.Duration(since.Load()) > seedLimit:
+			case cpu(began)-time.Duration(since.Load()) > seedLimit:
 				v.Property, v.Text = "bounded time", fmt.Sprintf("a world takes more than %v", seedLimit)
 			case m.HeapAlloc > memoryLimit:
 				v.Property, v.Text = "bounded memory", fmt.Sprintf("a world takes more than %d bytes", memoryLimit)
@@ -87,7 +87,7 @@ func main() {
 	for ; n < *seeds && (*limit == 0 || cpu(began) < *limit); n++ {
 		seed := *first + n
 		current.Store(int64(seed))
-		since.Store(int64(time.Since(began)))
+		since.Store(int64(cpu(began)))
 		if property, text := run(seed); property != "" {
 			report(Verdict{Seeds: n + 1, Property: property, Seed: seed, Text: text})
 		}

@@ -39,6 +39,8 @@ func (m *member) serve(ctx context.Context) error {
 			"Its data directory is of no use any more. To bring the machine back, empty it and add the member anew."), m.close())
 	case <-m.host.Failed():
 		return errors.Join(fmt.Errorf("the member cannot go on: %w", m.host.Err()), m.close())
+	case <-m.group.Done():
+		return errors.Join(fmt.Errorf("the member cannot go on: %w", m.group.Err()), m.close())
 	}
 }
 

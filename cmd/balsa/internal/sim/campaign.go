@@ -35,8 +35,8 @@ func (f *campaignFlags) check(changed func(name string) bool) error {
 	case f.shrinkFor <= 0:
 		return cli.Usagef("--shrink-for=%v: has to be more than nothing, such as 2m; or say --no-shrink", f.shrinkFor)
 	}
-	if info, err := os.Stat(f.dir); err != nil || !info.IsDir() {
-		return cli.Usagef("--dir=%s: is no directory, and replay files are written there", f.dir)
+	if err := os.MkdirAll(f.dir, 0o755); err != nil {
+		return cli.Usagef("--dir=%s: replay files are to be written there: %v", f.dir, err)
 	}
 	if f.during > 0 && !changed("seeds") {
 		f.seeds = 0
