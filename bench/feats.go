@@ -41,6 +41,9 @@ type featOptions struct {
 	Phase time.Duration
 	// Snapshot is the body's size, Link how many bytes a second reach the slow member.
 	Snapshot, Link int64
+	// Loads are how the disturbed loads ask: closed, open; Rate is what the open one asks for, by default half of what the closed one reached.
+	Loads []string
+	Rate  float64
 	// Cold also measures restarts with a log that is on the disk only, for which the system's caches are dropped.
 	Cold bool
 	// Profile is the file for a CPU profile; none by default.
@@ -91,6 +94,8 @@ func featsCommand(ctx context.Context, args []string) error {
 	flags.DurationVar(&o.Phase, "phase", 8*time.Second, "how long each phase of a load counts, and how long idle groups are watched")
 	flags.Int64Var(&o.Snapshot, "snapshot", 1<<30, "`bytes` of the snapshot for a slow member")
 	flags.Int64Var(&o.Link, "link", 100<<20, "`bytes` a second that reach the slow member")
+	flags.Var((*names)(&o.Loads), "loads", "`how` disturbed loads ask: closed, open (default both, the open one at half of what the closed one reached)")
+	flags.Float64Var(&o.Rate, "rate", 0, "requests a `second` in an open loop alone")
 	flags.BoolVar(&o.Cold, "cold", true, "drop the system's caches to measure restarts from the disk, too")
 	flags.IntVar(&rounds, "rounds", 3, "how often each is measured")
 	flags.StringVar(&profiles, "profiles", "", "`directory` for CPU profiles (default none)")
@@ -103,6 +108,9 @@ func featsCommand(ctx context.Context, args []string) error {
 		if !slices.ContainsFunc(feats, func(f feat) bool { return f.name == name }) {
 			return fmt.Errorf("there is no feat %q", name)
 		}
+	}
+	if len(o.Loads) == 1 && o.Loads[0] == "open" && o.Rate <= 0 {
+		return errors.New("an open loop alone needs -rate")
 	}
 	if flags.NArg() > 0 || rounds < 1 || o.Entries < 1 || o.Groups < 1 || o.BusyGroups < 1 || o.Phase <= 0 {
 		return fmt.Errorf("nothing can be measured with %q; bench feats -h tells of the flags", args)

@@ -8,33 +8,55 @@ import (
 	"github.com/balsa-raft/balsa/wal"
 )
 
-// jobQueue holds slow work that nobody waits for on the spot. Jobs of one host run one after the other, in order.
+// jobQueue holds slow work that nobody waits for on the spot. There are two kinds, each of which runs one after the other, in order: brief jobs read or
+// write a piece of a file, lengthy ones all of a state. A member that catches up, and the next segment of the log, do not wait for a lengthy one.
 type jobQueue struct {
-	mu   sync.Mutex
-	jobs []func()
+	mu      sync.Mutex
+	brief   []func()
+	lengthy []func()
 }
 
+// background queues a brief job.
 func (h *Host) background(job func()) {
 	h.jobs.mu.Lock()
-	h.jobs.jobs = append(h.jobs.jobs, job)
+	h.jobs.brief = append(h.jobs.brief, job)
 	h.jobs.mu.Unlock()
 	h.notify(StageBackground, 0)
 }
 
-// Background is one pass of the Background stage: it runs one job, or makes the next segment of the log ready, and reports whether there was anything to do.
-func (h *Host) Background() bool {
+// lengthy queues a job that takes as long as a state is large.
+func (h *Host) lengthy(job func()) {
 	h.jobs.mu.Lock()
-	var job func()
-	if len(h.jobs.jobs) > 0 {
-		job = h.jobs.jobs[0]
-		h.jobs.jobs[0] = nil
-		h.jobs.jobs = h.jobs.jobs[1:]
-	}
+	h.jobs.lengthy = append(h.jobs.lengthy, job)
 	h.jobs.mu.Unlock()
-	if job != nil {
-		job()
-		return true
+	h.notify(StageBackground, 0)
+}
+
+// run takes the first job of a queue and runs it; false if there is none.
+func (q *jobQueue) run(jobs *[]func()) bool {
+	q.mu.Lock()
+	var job func()
+	if len(*jobs) > 0 {
+		job = (*jobs)[0]
+		(*jobs)[0] = nil
+		*jobs = (*jobs)[1:]
 	}
+	q.mu.Unlock()
+	if job == nil {
+		return false
+	}
+	job()
+	return true
+}
+
+// Background is one pass of the Background stage: it runs one job, or makes the next segment of the log ready, and reports whether there was anything to do.
+// Run has a goroutine for lengthy jobs, and one for all else.
+func (h *Host) Background() bool {
+	return h.jobs.run(&h.jobs.brief) || h.jobs.run(&h.jobs.lengthy) || h.prepare()
+}
+
+// prepare makes the next segment of the log ready, a piece at a time.
+func (h *Host) prepare() bool {
 	if h.Err() != nil {
 		return false
 	}

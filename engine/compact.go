@@ -45,7 +45,7 @@ func (g *Group) maybeCompact() {
 	}
 	c.running = true
 	if g.durable != nil {
-		g.host.background(func() {
+		g.host.lengthy(func() {
 			err := g.durable.Flush()
 			at := g.durable.DurableIndex()
 			g.post(func() { g.compacted(at, err) })

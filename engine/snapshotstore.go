@@ -19,6 +19,8 @@ import (
 type snapshotStore struct {
 	fs  wal.FS
 	dir string
+	// rest, if set, is called after each piece of a body that is written.
+	rest func()
 }
 
 const (
@@ -111,8 +113,8 @@ func (s *snapshotStore) newest(group raft.GroupID, accept func(raft.SnapshotMeta
 	for _, name := range names {
 		f, err := s.open(name)
 		if err != nil {
-			if errors.Is(err, errSnapshotDamaged) {
-				continue // an older one may do; if not, the caller says so
+			if errors.Is(err, errSnapshotDamaged) || errors.Is(err, fs.ErrNotExist) {
+				continue // or pruned just now: another one may do; if not, the caller says so
 			}
 			return raft.SnapshotMeta{}, nil, err
 		}
@@ -231,7 +233,8 @@ func (s *snapshotStore) write(group raft.GroupID, meta raft.SnapshotMeta, w Snap
 	if err != nil {
 		return err
 	}
-	out := &bodyWriter{file: f}
+	stream(f, 0)
+	out := &bodyWriter{file: f, rest: s.rest}
 	if _, err = w.WriteTo(out); err == nil {
 		err = out.flush()
 	}
@@ -255,7 +258,11 @@ func (s *snapshotStore) complete(f wal.File, part string, group raft.GroupID, me
 	if err = errors.Join(err, f.Close()); err != nil {
 		return errors.Join(onDisk(err), s.fs.Remove(part))
 	}
-	if err := s.fs.Rename(part, s.name(group, meta.Index, bodyID(size, sum), snapshotSuffix)); err != nil {
+	err = s.fs.Rename(part, s.name(group, meta.Index, bodyID(size, sum), snapshotSuffix))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("a newer snapshot has come meanwhile: %w", err) // and what was staged is pruned: no fault of the disk
+	}
+	if err != nil {
 		return onDisk(err)
 	}
 	return onDisk(s.fs.SyncDir(s.dir))
@@ -276,20 +283,44 @@ func (s *snapshotStore) prune(group raft.GroupID, index raft.Index, keepNone boo
 	}
 }
 
+// bodyPiece is how much of a body is written at a time: little, so that a write of the log never waits for long behind it, and a whole number of
+// blocks, so that it can go around the page cache. A body that was left there would go to the disk all at once, with its fsync, and every fsync of the
+// log would wait for it.
+const bodyPiece = 256 << 10
+
+// stream tells the file that it is written from there to its end.
+func stream(f wal.File, from int64) {
+	if s, ok := f.(wal.Streamer); ok {
+		s.Stream(from)
+	}
+}
+
 // bodyWriter gathers small writes, and sums.
 type bodyWriter struct {
 	file   wal.File
 	buffer []byte
 	offset int64
 	sum    uint32
-	failed error // what the disk said
+	failed error  // what the disk said
+	rest   func() // called after each piece, if set
 }
 
 // Write implements io.Writer.
 func (w *bodyWriter) Write(p []byte) (int, error) {
-	w.buffer = append(w.buffer, p...)
-	if len(w.buffer) >= 256<<10 {
-		return len(p), w.flush()
+	for rest := p; len(rest) > 0; {
+		if w.buffer == nil {
+			w.buffer = make([]byte, 0, bodyPiece)
+		}
+		n := min(len(rest), bodyPiece-len(w.buffer))
+		w.buffer, rest = append(w.buffer, rest[:n]...), rest[n:]
+		if len(w.buffer) == bodyPiece {
+			if err := w.flush(); err != nil {
+				return len(p) - len(rest), err
+			}
+			if w.rest != nil {
+				w.rest()
+			}
+		}
 	}
 	return len(p), nil
 }
@@ -316,6 +347,7 @@ func (s *snapshotStore) stage(group raft.GroupID, m *SnapshotChunk) (*receiving,
 		if r.file, err = s.fs.Create(r.part); err != nil {
 			return nil, err
 		}
+		stream(r.file, 0)
 		return r, nil
 	}
 	if err != nil {
@@ -330,6 +362,7 @@ func (s *snapshotStore) stage(group raft.GroupID, m *SnapshotChunk) (*receiving,
 		f.Close()
 		return nil, err
 	}
+	stream(f, r.offset)
 	return r, nil
 }
 

@@ -83,7 +83,7 @@ func (g *Group) writeSnapshot(then func(raft.SnapshotMeta, error)) {
 		}
 		g.post(func() {
 			meta, ok := g.core.SnapshotMetaAt(at)
-			g.host.background(func() {
+			g.host.lengthy(func() {
 				defer writer.Close()
 				if !ok {
 					finish(meta, raft.ErrNotReady)
@@ -103,7 +103,7 @@ func (g *Group) writeSnapshot(then func(raft.SnapshotMeta, error)) {
 func (g *Group) openTransfer(to raft.MemberID) {
 	least := g.core.FirstIndex() - 1
 	g.transfers[to].opening = true
-	g.host.background(func() {
+	g.host.lengthy(func() {
 		meta, file, err := g.host.store.newest(g.id, func(m raft.SnapshotMeta) bool { return m.Index >= least })
 		g.post(func() {
 			t := g.transfers[to]
