@@ -385,8 +385,15 @@ func (a *applier) txnCommand(body []byte) ([]byte, error) {
 	}
 	t := txn{ctx: context.Background(), view: &a.view, write: a}
 	response, err := t.run(&r)
-	if err != nil {
+	switch {
+	case err != nil || !a.local:
 		return nil, err
+	case onlyPuts(response):
+		outcome := int64(2 * len(response.Responses))
+		if response.Succeeded {
+			outcome++
+		}
+		return a.results.short(codePuts, response.Header.Revision, outcome), nil
 	}
 	return a.answer(response), nil
 }

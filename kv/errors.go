@@ -26,6 +26,7 @@ const (
 	codeRevision    code = 0 // revision
 	codeMessage     code = 1 // a protobuf message
 	codeCount       code = 2 // revision, count of deleted keys
+	codePuts        code = 3 // revision, twice the count of the puts of a transaction and 1 if it succeeded
 	codeCompacted   code = 16
 	codeFutureRev   code = 17
 	codeKeyNotFound code = 18

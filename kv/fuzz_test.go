@@ -91,6 +91,8 @@ func FuzzResult(f *testing.F) {
 	if err := s.Close(); err != nil {
 		f.Fatal(err)
 	}
+	f.Add([]byte{byte(codePuts), 7, 2*maxShortPuts + 1})
+	f.Add([]byte{byte(codePuts), 7, 2*maxShortPuts + 2})
 	f.Add([]byte{byte(codeCount), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0x05})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		hostile.Within(t, 512*len(data), func() {

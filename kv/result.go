@@ -38,14 +38,58 @@ func DeleteRangeResponse(data []byte) (*pb.DeleteRangeResponse, error) {
 // TxnResponse decodes the result of a TxnCommand.
 func TxnResponse(data []byte) (*pb.TxnResponse, error) {
 	response := &pb.TxnResponse{}
-	revision, _, err := decodeResult(data, response)
+	revision, puts, err := decodeResult(data, response)
 	if err != nil {
 		return nil, err
+	}
+	if code(data[0]) == codePuts {
+		if puts < 0 || puts>>1 > maxShortPuts {
+			return nil, fmt.Errorf("%w: result %x is malformed", ErrCorrupt, data)
+		}
+		return putsResponse(revision, int(puts>>1), puts&1 != 0), nil
 	}
 	if response.Header == nil {
 		response.Header = &pb.ResponseHeader{Revision: revision}
 	}
 	return response, nil
+}
+
+// putAnswer is all that the answer to a put within a transaction consists of, in one piece of memory.
+type putAnswer struct {
+	op     pb.ResponseOp
+	choice pb.ResponseOp_ResponsePut
+	put    pb.PutResponse
+	header pb.ResponseHeader
+}
+
+// maxShortPuts bounds how many puts a short result stands for, and so what it makes of a few bytes.
+const maxShortPuts = 4
+
+// putsResponse is the response to a transaction that has carried out puts alone.
+func putsResponse(revision int64, puts int, succeeded bool) *pb.TxnResponse {
+	response := &pb.TxnResponse{Header: &pb.ResponseHeader{Revision: revision}, Succeeded: succeeded}
+	for range puts {
+		a := new(putAnswer)
+		a.header.Revision = revision
+		a.put.Header = &a.header
+		a.choice.ResponsePut = &a.put
+		a.op.Response = &a.choice
+		response.Responses = append(response.Responses, &a.op)
+	}
+	return response
+}
+
+// onlyPuts tells whether putsResponse makes the same response.
+func onlyPuts(r *pb.TxnResponse) bool {
+	if len(r.Responses) > maxShortPuts {
+		return false
+	}
+	for _, op := range r.Responses {
+		if put := op.GetResponsePut(); put == nil || put.PrevKv != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // CompactionResponse decodes the result of a CompactionCommand.
@@ -75,12 +119,12 @@ func decodeResult(data []byte, m proto.Message) (revision, count int64, err erro
 			return 0, 0, fmt.Errorf("%w: a result does not decode: %w", ErrCorrupt, err)
 		}
 		return 0, 0, nil
-	case codeRevision, codeCount:
+	case codeRevision, codeCount, codePuts:
 		value, n := binary.Uvarint(rest)
 		if n <= 0 {
 			return 0, 0, fmt.Errorf("%w: result %x is malformed", ErrCorrupt, data)
 		}
-		if code(data[0]) == codeCount {
+		if code(data[0]) != codeRevision {
 			number, m := binary.Uvarint(rest[n:])
 			if m <= 0 {
 				return 0, 0, fmt.Errorf("%w: result %x is malformed", ErrCorrupt, data)

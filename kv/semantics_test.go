@@ -6,7 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
 )
 
 // keysOf is what a range found: keys, and values unless there are none, in order.
@@ -432,5 +434,46 @@ func TestSettings(t *testing.T) {
 	}
 	if s.Revision() != 1 {
 		t.Fatalf("settings made revision %d", s.Revision())
+	}
+}
+
+// A transaction that only puts has a short result. It stands for the same response as the long one of a longer transaction does.
+func TestShortAndLongResultsOfTransactionsSayTheSame(t *testing.T) {
+	for puts := 0; puts <= maxShortPuts+1; puts++ {
+		for _, succeeds := range []bool{true, false} {
+			s := openStore(t, vfs.NewMem())
+			r := &pb.TxnRequest{}
+			for i := range puts {
+				op := &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte{byte('a' + i)}}}}
+				r.Success, r.Failure = append(r.Success, op), append(r.Failure, op)
+			}
+			if !succeeds {
+				r.Compare = []*pb.Compare{{Key: []byte("a"), Target: pb.Compare_VERSION, Result: pb.Compare_GREATER}}
+			}
+			data := applyOne(s, TxnCommand(r))
+			if short := code(data[0]) == codePuts; short != (puts <= maxShortPuts) {
+				t.Fatalf("%d puts have a result of kind %d", puts, data[0])
+			}
+			response, err := TxnResponse(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			revision := int64(2)
+			if puts == 0 {
+				revision = 1
+			}
+			want := &pb.TxnResponse{Header: &pb.ResponseHeader{Revision: revision}, Succeeded: succeeds}
+			for range puts {
+				want.Responses = append(want.Responses, &pb.ResponseOp{Response: &pb.ResponseOp_ResponsePut{
+					ResponsePut: &pb.PutResponse{Header: &pb.ResponseHeader{Revision: revision}},
+				}})
+			}
+			if !proto.Equal(response, want) {
+				t.Errorf("%d puts, succeeds %v: %v instead of %v", puts, succeeds, response, want)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }

@@ -183,6 +183,18 @@ func (t *txn) carryOut(r *pb.TxnRequest, p *path) (*pb.TxnResponse, error) {
 		Header: &pb.ResponseHeader{}, Succeeded: p.succeeded, Responses: make([]*pb.ResponseOp, 0, len(branch)),
 	}
 	for _, op := range branch {
+		if t.write != nil && !t.write.local {
+			// Nobody here waits for the response: what only reads is passed over, and a put is carried out without making its own.
+			switch request := op.Request.(type) {
+			case *pb.RequestOp_RequestRange:
+				continue
+			case *pb.RequestOp_RequestPut:
+				if err := t.write.set(putOf(request.RequestPut), nil); err != nil {
+					return nil, err
+				}
+				continue
+			}
+		}
 		answer := &pb.ResponseOp{}
 		switch request := op.Request.(type) {
 		case *pb.RequestOp_RequestRange:
