@@ -84,7 +84,7 @@ func growDatabase(ctx context.Context, g *growth, round int, tell func(growthRow
 			}
 			r.Round = round
 			fmt.Fprintf(g.progress, "round %d  database at %s, %s: %.0f/s so far, and to be checked\n", round, plainBytes(float64(size)), series, r.PerSecond)
-			rows = append(rows, growthRow{point{series: series, x: float64(size)}, r})
+			rows = append(rows, growthRow{point: point{series: series, x: float64(size)}, Result: r})
 		}
 		filled, err := d.fill(ctx, size/(databaseKey+databaseValue))
 		note("fill", filled, err)

@@ -49,6 +49,7 @@ type point struct {
 type growthRow struct {
 	point
 	Result
+	from origin
 }
 
 const growthSize = 256
@@ -188,7 +189,7 @@ func (g *growth) sweep(ctx context.Context, s sweep) ([]growthRow, error) {
 	var before []growthRow
 	if g.add {
 		var err error
-		if before, _, err = readGrowth(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if before, err = readGrowth(file); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, err
 		}
 	}
@@ -197,7 +198,9 @@ func (g *growth) sweep(ctx context.Context, s sweep) ([]growthRow, error) {
 		first = max(first, r.Round)
 	}
 	var rows []growthRow
+	from := origin{output("git", "describe", "--always", "--dirty"), time.Now().UTC().Format(time.DateOnly), strings.Join(g.args, " ")}
 	tell := func(r growthRow) {
+		r.from = from
 		rows = append(rows, r)
 		if r.Failure != "" {
 			fmt.Fprintf(g.progress, "round %d  %s %s, %s: FAILED: %s\n", r.Round, s.name, s.label(r.x), r.series, r.Failure)
@@ -225,10 +228,10 @@ func (g *growth) sweep(ctx context.Context, s sweep) ([]growthRow, error) {
 				return nil, errors.Join(err, ctx.Err())
 			}
 			result.Round = round
-			tell(growthRow{p, result})
+			tell(growthRow{point: p, Result: result})
 		}
 	}
-	return rows, writeGrowth(file, append(before, rows...), output("git", "describe", "--always", "--dirty"), strings.Join(g.args, " "))
+	return rows, writeGrowth(file, append(before, rows...))
 }
 
 // build builds the server's program, unless the environment says where it is.

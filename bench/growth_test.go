@@ -26,9 +26,9 @@ func TestGrowthMakesAReport(t *testing.T) {
 			t.Errorf("the page lacks %q:\n%s", want, page)
 		}
 	}
-	rows, from, err := readGrowth(filepath.Join(out, "growth-members.csv"))
-	if err != nil || len(rows) != 2*3+3 || from.commit == "" {
-		t.Errorf("%d rows of %v, %v", len(rows), from, err)
+	rows, err := readGrowth(filepath.Join(out, "growth-members.csv"))
+	if err != nil || len(rows) != 2*3+3 || rows[0].from.commit == "" || rows[0].from.flags == rows[len(rows)-1].from.flags {
+		t.Errorf("%d rows, %v: %v", len(rows), err, rows)
 	}
 	for _, p := range gatherGrowth(rows) {
 		if rounds := int(p.x); p.rounds != rounds { // 1 member was measured once, 2 members were twice

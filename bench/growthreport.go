@@ -9,10 +9,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
-// origin is where the rows of a file come from.
+// origin is where a row comes from.
 type origin struct{ commit, date, flags string }
 
 var growthColumns = []string{
@@ -21,15 +20,14 @@ var growthColumns = []string{
 }
 
 // writeGrowth writes the rows of a sweep.
-func writeGrowth(path string, rows []growthRow, commit, flags string) error {
+func writeGrowth(path string, rows []growthRow) error {
 	number := func(x float64) string { return strconv.FormatFloat(x, 'g', 6, 64) }
 	records := [][]string{growthColumns}
-	date := time.Now().UTC().Format(time.DateOnly)
 	for _, r := range rows {
 		records = append(records, []string{
 			r.series, strconv.FormatFloat(r.x, 'f', -1, 64), strconv.Itoa(r.Round), strconv.FormatUint(r.Done, 10), strconv.FormatUint(r.Failed, 10), number(r.PerSecond),
 			number(r.P50), number(r.P99), number(r.Worst), number(r.CPU), number(r.Syncs), strconv.FormatUint(r.Elections, 10), strconv.FormatInt(r.Memory, 10), r.Failure,
-			commit, date, flags,
+			r.from.commit, r.from.date, r.from.flags,
 		})
 	}
 	file, err := os.Create(path)
@@ -40,18 +38,18 @@ func writeGrowth(path string, rows []growthRow, commit, flags string) error {
 }
 
 // readGrowth reads what writeGrowth wrote.
-func readGrowth(path string) (rows []growthRow, from origin, err error) {
+func readGrowth(path string) (rows []growthRow, err error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, from, err
+		return nil, err
 	}
 	defer file.Close()
 	records, err := csv.NewReader(file).ReadAll()
 	if err != nil {
-		return nil, from, err
+		return nil, err
 	}
 	if len(records) == 0 || !slices.Equal(records[0], growthColumns) {
-		return nil, from, fmt.Errorf("%s has other columns than those that bench growth writes: move it away", path)
+		return nil, fmt.Errorf("%s has other columns than those that bench growth writes: move it away", path)
 	}
 	for i, record := range records[1:] {
 		var failed error
@@ -65,11 +63,12 @@ func readGrowth(path string) (rows []growthRow, from origin, err error) {
 		r.P50, r.P99, r.Worst, r.CPU, r.Syncs = number(6), number(7), number(8), number(9), number(10)
 		r.Elections, r.Memory, r.Failure = uint64(number(11)), int64(number(12)), record[13]
 		if failed != nil {
-			return nil, from, fmt.Errorf("%s, row %d: %w", path, i+2, failed)
+			return nil, fmt.Errorf("%s, row %d: %w", path, i+2, failed)
 		}
-		rows, from = append(rows, r), origin{record[14], record[15], record[16]}
+		r.from = origin{record[14], record[15], record[16]}
+		rows = append(rows, r)
 	}
-	return rows, from, nil
+	return rows, nil
 }
 
 // growthPoint is a place in a sweep over all rounds.
@@ -118,7 +117,7 @@ func (g *growth) report() error {
 	fmt.Fprintf(&text, "Points are medians over the rounds, with the least and the greatest. Every write that was acknowledged was looked for afterwards: of libraries on every replica, of servers on every member. ")
 	fmt.Fprintf(&text, "Latencies are those under a closed loop, so they hold the waiting of all who ask at once. CPU is as in [the other tables](README.md): of libraries with the load, of servers without it.\n")
 	for _, s := range sweeps() {
-		rows, from, err := readGrowth(filepath.Join(g.out, "growth-"+s.name+".csv"))
+		rows, err := readGrowth(filepath.Join(g.out, "growth-"+s.name+".csv"))
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
@@ -126,7 +125,7 @@ func (g *growth) report() error {
 			return err
 		}
 		points := gatherGrowth(rows)
-		fmt.Fprintf(&text, "\n## %s\n\n%s At %s, on %s, with `bench growth %s`.\n", strings.ToUpper(s.title[:1])+s.title[1:], s.fixed, from.commit, from.date, from.flags)
+		fmt.Fprintf(&text, "\n## %s\n\n%s Measured %s.\n", strings.ToUpper(s.title[:1])+s.title[1:], s.fixed, originsOf(rows))
 		for _, chart := range growthCharts(s, points) {
 			if err := os.WriteFile(filepath.Join(g.out, chart.file), []byte(chart.svg()), 0o644); err != nil {
 				return err
@@ -137,6 +136,17 @@ func (g *growth) report() error {
 		writeTable(&text, []string{s.axis, "asked by", "operations/s", "p50", "p99", "CPU µs", "fsyncs", "elections", "memory"}, growthTable(s, points))
 	}
 	return os.WriteFile(filepath.Join(g.out, "growth.md"), []byte(strings.TrimRight(text.String(), "\n")+"\n"), 0o644)
+}
+
+// originsOf says where rows come from, each origin once.
+func originsOf(rows []growthRow) string {
+	var texts []string
+	for _, r := range rows {
+		if text := fmt.Sprintf("at %s on %s with `%s`", r.from.commit, r.from.date, r.from.flags); !slices.Contains(texts, text) {
+			texts = append(texts, text)
+		}
+	}
+	return strings.Join(texts, ", then ")
 }
 
 func growthTable(s sweep, points []growthPoint) [][]string {
