@@ -12,7 +12,9 @@ import (
 type chart struct {
 	file, title, axis, note string
 	label                   func(x float64) string
-	lines                   []chartLine
+	// series are all that have a colour, those too that have no line here.
+	series []string
+	lines  []chartLine
 }
 
 type chartLine struct {
@@ -22,7 +24,7 @@ type chartLine struct {
 	ys     []spread
 }
 
-// add puts a point at the end of a line; the line's place among the names says its colour.
+// add puts a point at the end of a line. The name's place among the series says its colour.
 func (c *chart) add(name string, dashed bool, x float64, y spread) {
 	i := slices.IndexFunc(c.lines, func(l chartLine) bool { return l.name == name && l.dashed == dashed })
 	if i < 0 {
@@ -32,16 +34,8 @@ func (c *chart) add(name string, dashed bool, x float64, y spread) {
 	c.lines[i].xs, c.lines[i].ys = append(c.lines[i].xs, x), append(c.lines[i].ys, y)
 }
 
-// names are those of the lines, each once.
-func (c *chart) names() []string {
-	var names []string
-	for _, l := range c.lines {
-		if !slices.Contains(names, l.name) {
-			names = append(names, l.name)
-		}
-	}
-	return names
-}
+// colour is the number of a name's colour.
+func (c *chart) colour(name string) int { return max(slices.Index(c.series, name), 0) % 4 }
 
 const chartStyle = `<style>
   .back { fill: #fdfdfb; } text { font: 12px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #3a3f45; }
@@ -89,9 +83,8 @@ func (c *chart) svg() string {
 		fmt.Fprintf(&b, `<line class="grid" x1="%.1f" x2="%.1f" y1="%d" y2="%d"/><text x="%.1f" y="%d" text-anchor="middle">%s</text>`+"\n",
 			x(v), x(v), marginTop, bottom, x(v), bottom+18, html.EscapeString(c.label(v)))
 	}
-	names := c.names()
 	for _, l := range c.lines {
-		colour := slices.Index(names, l.name) % 4
+		colour := c.colour(l.name)
 		class, path := fmt.Sprintf("line c%d", colour), ""
 		if l.dashed {
 			class += " dashed"
@@ -114,8 +107,11 @@ func (c *chart) svg() string {
 	}
 	fmt.Fprintf(&b, `<text class="note" x="%d" y="%d" text-anchor="end">%s</text>`+"\n", plotWidth-marginRight, plotHeight-14, html.EscapeString(c.axis))
 	at := float64(marginLeft)
-	for i, name := range names {
-		fmt.Fprintf(&b, `<rect class="d%d" x="%.1f" y="%d" width="11" height="11"/><text x="%.1f" y="%d">%s</text>`+"\n", i%4, at, plotHeight-24, at+16, plotHeight-14, html.EscapeString(name))
+	for _, name := range c.series {
+		if !slices.ContainsFunc(c.lines, func(l chartLine) bool { return l.name == name }) {
+			continue
+		}
+		fmt.Fprintf(&b, `<rect class="d%d" x="%.1f" y="%d" width="11" height="11"/><text x="%.1f" y="%d">%s</text>`+"\n", c.colour(name), at, plotHeight-24, at+16, plotHeight-14, html.EscapeString(name))
 		at += 34 + 7*float64(len(name))
 	}
 	b.WriteString("</svg>\n")

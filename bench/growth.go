@@ -21,8 +21,8 @@ type growth struct {
 	warmup, measure time.Duration
 	database        int64 // bytes of the largest
 	dir, out        string
-	add             bool // keep the rounds that are there
-	args            []string
+	add             bool   // keep the rounds that are there
+	flags           string // those that say what is measured
 	progress        io.Writer
 }
 
@@ -115,7 +115,7 @@ func sweeps() []sweep {
 
 // growthCommand measures the sweeps that the flags ask for, and writes a table, a CSV file and two plots of each.
 func growthCommand(ctx context.Context, args []string) error {
-	g := &growth{args: args, progress: os.Stderr, database: 2 << 30}
+	g := &growth{progress: os.Stderr, database: 2e9}
 	var quick bool
 	flags := flag.NewFlagSet("bench growth", flag.ExitOnError)
 	flags.Var((*names)(&g.only), "only", "`sweeps` to measure: members, sizes, groups, database, connections (default all)")
@@ -124,10 +124,7 @@ func growthCommand(ctx context.Context, args []string) error {
 	flags.IntVar(&g.rounds, "rounds", 3, "how often each measurement is made")
 	flags.DurationVar(&g.warmup, "warmup", time.Second, "how long a load runs before it counts")
 	flags.DurationVar(&g.measure, "measure", 5*time.Second, "how long it counts")
-	flags.Func("database", "`bytes` that the largest database has, such as 500MB or 10GB (default 2GB)", func(text string) (err error) {
-		g.database, err = parseBytes(text)
-		return err
-	})
+	flags.Var((*byteSize)(&g.database), "database", "`bytes` that the largest database has, such as 500MB or 10GB")
 	flags.BoolVar(&g.add, "add", false, "add to the rounds that the directory has of a sweep already, rather than begin anew")
 	flags.StringVar(&g.dir, "dir", filepath.Join(os.TempDir(), fmt.Sprintf("balsa-growth-%d", os.Getpid())), "`directory` on the disk to be measured; it is removed at the end")
 	flags.StringVar(&g.out, "out", filepath.Join("..", "docs", "benchmarks"), "`directory` for the report")
@@ -137,6 +134,11 @@ func growthCommand(ctx context.Context, args []string) error {
 	if flags.NArg() > 0 {
 		return fmt.Errorf("what is %q? bench growth takes flags only", flags.Arg(0))
 	}
+	flags.Visit(func(f *flag.Flag) {
+		if f.Name != "out" && f.Name != "dir" {
+			g.flags = strings.TrimSpace(fmt.Sprintf("%s -%s=%s", g.flags, f.Name, f.Value))
+		}
+	})
 	if quick {
 		g.rounds, g.warmup, g.measure = 1, 500*time.Millisecond, 2*time.Second
 	}
@@ -198,7 +200,7 @@ func (g *growth) sweep(ctx context.Context, s sweep) ([]growthRow, error) {
 		first = max(first, r.Round)
 	}
 	var rows []growthRow
-	from := origin{output("git", "describe", "--always", "--dirty"), time.Now().UTC().Format(time.DateOnly), strings.Join(g.args, " ")}
+	from := origin{output("git", "describe", "--always", "--dirty"), time.Now().UTC().Format(time.DateOnly), g.flags}
 	tell := func(r growthRow) {
 		r.from = from
 		rows = append(rows, r)

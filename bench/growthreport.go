@@ -115,7 +115,7 @@ func (g *growth) report() error {
 	fmt.Fprintf(&text, "# How cost grows\n\nOne thing becomes larger, everything else stays as it is. Made by `bench growth` (`make bench BENCH=growth`); flags and commits stand at each part.\n\n")
 	writeTable(&text, []string{"what", "is"}, describeMachine())
 	fmt.Fprintf(&text, "Points are medians over the rounds, with the least and the greatest. Every write that was acknowledged was looked for afterwards: of libraries on every replica, of servers on every member. ")
-	fmt.Fprintf(&text, "Latencies are those under a closed loop, so they hold the waiting of all who ask at once. CPU is as in [the other tables](README.md): of libraries with the load, of servers without it.\n")
+	fmt.Fprintf(&text, "Latencies are those under a closed loop, so they hold the waiting of all who ask at once. CPU is processor time for one operation: of libraries with the load, which runs in the same process; of servers all members together, without the load.\n")
 	for _, s := range sweeps() {
 		rows, err := readGrowth(filepath.Join(g.out, "growth-"+s.name+".csv"))
 		if errors.Is(err, os.ErrNotExist) {
@@ -183,6 +183,12 @@ func growthCharts(s sweep, points []growthPoint) []chart {
 	rate := chart{file: "growth-" + s.name + "-rate.svg", title: "Operations a second, by " + s.title, axis: s.axis, label: s.label}
 	latency := chart{file: "growth-" + s.name + "-latency.svg", title: "Milliseconds that an operation takes, by " + s.title, axis: s.axis, label: s.label, note: "solid: p50, dashed: p99"}
 	for _, p := range points {
+		if !slices.Contains(rate.series, p.series) {
+			rate.series = append(rate.series, p.series)
+		}
+	}
+	latency.series = rate.series
+	for _, p := range points {
 		if p.failure != "" {
 			continue
 		}
@@ -208,6 +214,17 @@ func plainBytes(x float64) string {
 		x, units = x/step, units[1:]
 	}
 	return strconv.FormatFloat(x, 'g', 4, 64) + " " + units[0]
+}
+
+// byteSize is a flag for a size.
+type byteSize int64
+
+func (b *byteSize) String() string { return strings.ReplaceAll(plainBytes(float64(*b)), " ", "") }
+
+func (b *byteSize) Set(text string) (err error) {
+	size, err := parseBytes(text)
+	*b = byteSize(size)
+	return err
 }
 
 // parseBytes reads a size such as 500MB or 2GB, in thousands.

@@ -49,6 +49,7 @@ const example = `  balsa sim                                     500 worlds of e
   balsa sim replay election-safety-17.json      a failure, again
   balsa sim election                            figure 16 of the Raft paper
   balsa sim wan                                 commit latency between cloud regions
+  balsa sim model                               what limits a cluster of real machines
 
 Exit codes: 0 no property failed, 1 one did (or a fault did nothing), 2 the command line was wrong.`
 
@@ -177,7 +178,7 @@ func AddCommand(root *cobra.Command) {
 	flags.DurationVar(&o.shrinkFor, "shrink-for", 2*time.Minute, "how long to look for it")
 	flags.StringVar(&o.dir, "dir", ".", "where replay files are written")
 
-	cmd.AddCommand(replayCommand(), storyCommand(), diffCommand(), electionCommand(), wanCommand())
+	cmd.AddCommand(replayCommand(), storyCommand(), diffCommand(), electionCommand(), wanCommand(), modelCommand())
 	root.AddCommand(cmd)
 }
 
