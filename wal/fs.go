@@ -41,6 +41,8 @@ type Streamer interface {
 	// Stream says that the file is written so from now on, and that its content from from on does not matter: a write may make zeroes of some of
 	// what comes after its end. A write before the end of the last one leaves everything else as it is.
 	Stream(from int64)
+	// SyncSoon says that Sync follows the next write: they may be done in one.
+	SyncSoon()
 }
 
 // stream tells the file that what it has from from on does not matter.

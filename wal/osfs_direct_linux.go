@@ -28,6 +28,9 @@ type directWriter struct {
 	buf  []byte   // aligned, of directBytes
 	tail []byte   // aligned; what the block that has end in it holds before end
 	at   int64    // of tail in the file, -1 if tail is not known
+
+	// soon says that a sync follows the next write, so that it may be durable by itself; behind that something was written which is not durable yet.
+	soon, behind bool
 }
 
 // Stream implements Streamer.
@@ -45,9 +48,34 @@ func (f *osFile) Stream(from int64) {
 		}
 	}
 	d.mu.Lock()
-	d.size, d.end, d.at = size, from, -1
+	d.size, d.end, d.at, d.behind = size, from, -1, true
 	d.mu.Unlock()
 	f.direct.Store(d)
+}
+
+// SyncSoon implements Streamer.
+func (f *osFile) SyncSoon() {
+	if d := f.direct.Load(); d != nil {
+		d.mu.Lock()
+		d.soon = true
+		d.mu.Unlock()
+	}
+}
+
+// Sync is fdatasync, unless all that was written is durable. Times of access and change are not worth a journal commit.
+func (f *osFile) Sync() error {
+	d := f.direct.Load()
+	if d == nil {
+		return f.fdatasync()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.behind {
+		return nil
+	}
+	err := f.fdatasync()
+	d.behind = err != nil
+	return err
 }
 
 func (d *directWriter) close() error {
@@ -61,18 +89,22 @@ func (d *directWriter) close() error {
 func (d *directWriter) write(f *os.File, b []byte, off int64) (done bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	soon := d.soon
+	d.soon = false
 	end := off + int64(len(b))
 	if off > d.size || end < d.end || roundUp(end) > max(d.size, end) {
-		d.size, d.at = max(d.size, end), -1
+		d.size, d.at, d.behind = max(d.size, end), -1, true
 		return false, nil
 	}
 	if d.buf == nil {
 		d.buf, d.tail = aligned(directBytes), aligned(directBlock)
 	}
+	// A write that is durable by itself says nothing of those before it, and a file that grows has more to it than its blocks.
+	soon = soon && !d.behind && end <= d.size && int(off&(directBlock-1))+len(b) <= directBytes
 	for len(b) > 0 {
-		n, err := d.piece(f, b, off)
+		n, err := d.piece(f, b, off, soon)
 		if err != nil {
-			d.at = -1
+			d.at, d.behind = -1, true
 			return true, err
 		}
 		b, off = b[n:], off+int64(n)
@@ -82,12 +114,12 @@ func (d *directWriter) write(f *os.File, b []byte, off int64) (done bool, err er
 }
 
 // piece writes the first part of b, and says how much.
-func (d *directWriter) piece(f *os.File, b []byte, off int64) (n int, err error) {
+func (d *directWriter) piece(f *os.File, b []byte, off int64, durably bool) (n int, err error) {
 	start := off &^ (directBlock - 1)
 	before := int(off - start)
 	if before == 0 && len(b) >= directBytes && isAligned(b) {
 		_, err := d.file.WriteAt(b[:directBytes], off)
-		d.at = -1
+		d.at, d.behind = -1, true
 		return directBytes, err
 	}
 	if before > 0 {
@@ -104,13 +136,28 @@ func (d *directWriter) piece(f *os.File, b []byte, off int64) (n int, err error)
 	used := before + n
 	padded := int(roundUp(int64(used)))
 	clear(d.buf[used:padded])
-	if _, err := d.file.WriteAt(d.buf[:padded], start); err != nil {
+	if err := d.put(d.buf[:padded], start, durably); err != nil {
 		return 0, err
 	}
 	last := used &^ (directBlock - 1)
 	copy(d.tail, d.buf[last:used])
 	d.at = start + int64(last)
 	return n, nil
+}
+
+// put writes whole blocks, asynchronously if they are to be durable.
+func (d *directWriter) put(b []byte, off int64, durably bool) error {
+	if durably {
+		if w := takeAsyncWriter(); w != nil {
+			defer w.release()
+			if taken, err := w.write(d.file, b, off); taken {
+				return err
+			}
+		}
+	}
+	d.behind = true
+	_, err := d.file.WriteAt(b, off)
+	return err
 }
 
 func roundUp(n int64) int64 { return (n + directBlock - 1) &^ (directBlock - 1) }

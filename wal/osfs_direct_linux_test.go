@@ -38,8 +38,17 @@ func TestAStreamedFileReadsAsItWasWritten(t *testing.T) {
 			for end < size {
 				n := 1 + rng.IntN([]int{100, 5000, 100_000, 2_500_000}[rng.IntN(4)])
 				n = min(n, size-end)
+				durable := rng.IntN(2) == 0
+				if durable {
+					f.(Streamer).SyncSoon()
+				}
 				write(end, n)
 				end += n
+				if durable {
+					if err := f.Sync(); err != nil {
+						t.Fatal(err)
+					}
+				}
 				if back := rng.IntN(end); rng.IntN(5) == 0 {
 					write(back, min(rng.IntN(9000), end-back))
 				}
@@ -106,6 +115,62 @@ func TestAStreamGoesOnWithinABlock(t *testing.T) {
 	if err := readFull(f, got, 0); err != nil || !bytes.Equal(got, want) {
 		t.Fatalf("the file is not what was written to it: %v", err)
 	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestASyncIsLeftOutOnlyWhereAllIsDurable holds the file to its account of what is durable: a write that is durable by itself makes a sync superfluous, and
+// any other one since the last sync does not, whichever way it took.
+func TestASyncIsLeftOutOnlyWhereAllIsDurable(t *testing.T) {
+	file, err := OSFS().Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := file.(*osFile)
+	f.Stream(0)
+	d := f.direct.Load()
+	if d == nil || takeAsyncWriter() == nil {
+		t.Skip("this system has no asynchronous direct writes")
+	}
+	end := int64(0)
+	write := func(n int, soon bool) {
+		t.Helper()
+		if soon {
+			f.SyncSoon()
+		}
+		if _, err := f.WriteAt(make([]byte, n), end); err != nil {
+			t.Fatal(err)
+		}
+		end += int64(n)
+	}
+	check := func(what string, behind bool) {
+		t.Helper()
+		if d.behind != behind {
+			t.Errorf("%s: a sync is needed: %v, want %v", what, d.behind, behind)
+		}
+		if err := f.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		if d.behind {
+			t.Errorf("%s: a sync left something behind", what)
+		}
+	}
+	check("a new file", true)
+	write(1<<20, true)
+	check("a write that made the file longer", true)
+	end = 0
+	f.Stream(0)
+	check("a file that is streamed anew", true)
+	write(100, true)
+	check("a write that is durable by itself", false)
+	write(100, false)
+	write(100, true)
+	check("a write before it that was not", true)
+	if _, err := f.WriteAt([]byte{1}, 10); err != nil {
+		t.Fatal(err)
+	}
+	check("a write into the middle", true)
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}

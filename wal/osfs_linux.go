@@ -6,8 +6,7 @@ import (
 	"syscall"
 )
 
-// Sync is fdatasync: times of access and change are not worth a journal commit.
-func (f *osFile) Sync() error {
+func (f *osFile) fdatasync() error {
 	raw, err := f.SyscallConn()
 	if err != nil {
 		return err

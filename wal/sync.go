@@ -15,6 +15,9 @@ func (l *Log) sync() error {
 	if l.synced == l.end() {
 		return nil
 	}
+	if s, ok := l.current.file.(Streamer); ok {
+		s.SyncSoon()
+	}
 	if err := l.flush(); err != nil {
 		return err
 	}
