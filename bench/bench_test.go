@@ -42,7 +42,7 @@ func TestARunMakesAReport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"\n### 20 proposers, 16 bytes, 2 groups\n", "| balsa |", "| hashicorp-wal |", "| limit |", "zero-filled file", "loopback TCP", "github.com/hashicorp/raft |"} {
+	for _, want := range []string{"\n### 20 proposers, 16 bytes, 2 groups\n", "| balsa |", "| hashicorp-wal |", "| limit |", "zero-filled file", "loopback TCP", "\n## Steadiness\n", "| library balsa | 2 |", "github.com/hashicorp/raft |"} {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("the page lacks %q:\n%s", want, page)
 		}

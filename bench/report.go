@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -39,7 +40,12 @@ func (r *run) report(dir string, args []string) error {
 			continue
 		}
 		fmt.Fprintf(&text, "\n### %s\n\n", title(s.cell))
-		writeTable(&text, []string{"system", "operations/s", "p50", "p99", "CPU µs", "fsyncs", "elections", "memory"}, rowsOf(s))
+		writeTable(&text, []string{"system", "operations/s", "p50", "p99", "greatest", "CPU µs", "fsyncs", "elections", "memory"}, rowsOf(s))
+	}
+	if rows := steadinessRows(summaries); len(rows) > 0 {
+		fmt.Fprintf(&text, "\n## Steadiness\n\nOver all loads and rounds: elections while it counted, and requests that took longer than ten heartbeats, %v. ", longestSteady)
+		fmt.Fprintf(&text, "Both are to be none.\n\n")
+		writeTable(&text, []string{"system", "loads", "elections", "loads with a request above it", "greatest latency", "in"}, rows)
 	}
 	if rows := limitRows(summaries); len(rows) > 0 {
 		fmt.Fprintf(&text, "\n### The machine alone\n\n")
@@ -91,7 +97,7 @@ func rowsOf(s summary) [][]string {
 	var rows [][]string
 	for _, r := range s.rows {
 		if r.failed > 0 {
-			rows = append(rows, []string{r.system, fmt.Sprintf("failed in %d of %d rounds: %s", r.failed, r.rounds, firstLine(r.failure)), "", "", "", "", "", ""})
+			rows = append(rows, []string{r.system, fmt.Sprintf("failed in %d of %d rounds: %s", r.failed, r.rounds, firstLine(r.failure)), "", "", "", "", "", "", ""})
 			continue
 		}
 		syncs := "-"
@@ -101,8 +107,52 @@ func rowsOf(s summary) [][]string {
 		rows = append(rows, []string{
 			r.system, fmt.Sprintf("%s (%s-%s)", thousands(r.perSecond.median), thousands(r.perSecond.low), thousands(r.perSecond.high)),
 			milliseconds(r.p50.median), fmt.Sprintf("%s (%s-%s)", milliseconds(r.p99.median), milliseconds(r.p99.low), milliseconds(r.p99.high)),
-			fmt.Sprintf("%.0f", r.cpu.median), syncs, fmt.Sprint(r.elections), fmt.Sprintf("%s MB", thousands(r.memory.median/1e6)),
+			milliseconds(r.worst), fmt.Sprintf("%.0f", r.cpu.median), syncs, fmt.Sprint(r.elections), fmt.Sprintf("%s MB", thousands(r.memory.median/1e6)),
 		})
+	}
+	return rows
+}
+
+// longestSteady is ten heartbeats at the paper's timeouts.
+const longestSteady = 500 * time.Millisecond
+
+// steadinessRows has a row for each system that was under a load.
+func steadinessRows(summaries []summary) [][]string {
+	type total struct {
+		system       string
+		loads, above int
+		elections    uint64
+		greatest     float64
+		where        string
+	}
+	var all []total
+	for _, s := range summaries {
+		if s.cell.Level == levelLimit {
+			continue
+		}
+		for _, r := range s.rows {
+			if r.rounds == r.failed {
+				continue
+			}
+			i := slices.IndexFunc(all, func(t total) bool { return t.system == s.cell.Level+" "+r.system })
+			if i < 0 {
+				i = len(all)
+				all = append(all, total{system: s.cell.Level + " " + r.system})
+			}
+			t := &all[i]
+			t.loads++
+			t.elections += r.elections
+			if r.worst > float64(longestSteady.Microseconds()) {
+				t.above++
+			}
+			if r.worst > t.greatest {
+				t.greatest, t.where = r.worst, title(s.cell)
+			}
+		}
+	}
+	var rows [][]string
+	for _, t := range all {
+		rows = append(rows, []string{t.system, fmt.Sprint(t.loads), fmt.Sprint(t.elections), fmt.Sprint(t.above), milliseconds(t.greatest), t.where})
 	}
 	return rows
 }

@@ -28,7 +28,8 @@ type row struct {
 	perSecond, p50, p99, cpu, memory spread
 	syncs                            spread
 	syncsCounted                     bool
-	elections                        uint64 // in all rounds
+	elections                        uint64  // in all rounds
+	worst                            float64 // the greatest latency of all rounds
 	failure                          string
 }
 
@@ -72,6 +73,7 @@ func (r *row) gather(cell Spec, results []Result) {
 			continue
 		}
 		r.elections += x.Elections
+		r.worst = max(r.worst, x.Worst)
 		perSecond, p50, p99 = append(perSecond, x.PerSecond), append(p50, x.P50), append(p99, x.P99)
 		cpu, memory = append(cpu, x.CPU), append(memory, float64(x.Memory))
 		if x.Syncs >= 0 {

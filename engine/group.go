@@ -147,7 +147,7 @@ func (g *Group) restoreMachine(state wal.GroupState) (raft.Index, error) {
 	}
 	meta, file, err := g.host.store.newest(g.id, func(m raft.SnapshotMeta) bool {
 		return m.Index >= state.Snapshot.Index && m.Index <= state.LastIndex && termAt(state, m.Index) == m.Term
-	})
+	}, nil)
 	if err != nil {
 		return 0, err
 	}

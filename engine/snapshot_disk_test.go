@@ -70,11 +70,11 @@ func TestASnapshotThatCannotBeReadIsNotDamaged(t *testing.T) {
 		}
 		return wal.Fault{}
 	})
-	if _, f, err := store.newest(1, any); f != nil || !errors.Is(err, errDiskOfTest) {
+	if _, f, err := store.newest(1, any, nil); f != nil || !errors.Is(err, errDiskOfTest) {
 		t.Fatalf("it is found as %v, %v", f, err)
 	}
 	fsys.SetFault(nil)
-	if _, f, err := store.newest(1, any); f == nil || err != nil {
+	if _, f, err := store.newest(1, any, nil); f == nil || err != nil {
 		t.Fatalf("after that it is found as %v, %v", f, err)
 	}
 }

@@ -71,7 +71,7 @@ func TestYesterdaysSnapshotIsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	meta, file, err := store.newest(5, func(raft.SnapshotMeta) bool { return true })
+	meta, file, err := store.newest(5, func(raft.SnapshotMeta) bool { return true }, nil)
 	if err != nil || file == nil {
 		t.Fatalf("the snapshot of version 1 is not read: %v", err)
 	}

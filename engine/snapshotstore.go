@@ -19,7 +19,7 @@ import (
 type snapshotStore struct {
 	fs  wal.FS
 	dir string
-	// rest, if set, is called after each piece of a body that is written.
+	// rest, if set, is called after each piece of a body that is written, or read to be sent. The lengthy jobs alone call it.
 	rest func()
 }
 
@@ -58,9 +58,9 @@ type snapshotFile struct {
 
 func (f *snapshotFile) reader() io.Reader { return io.NewSectionReader(f.File, 0, f.size) }
 
-// verify reads the whole body and checks it.
-func (f *snapshotFile) verify() error {
-	sum, err := bodySum(f.File, f.size)
+// verify reads the whole body and checks it. rest, if set, is called after each piece.
+func (f *snapshotFile) verify(rest func()) error {
+	sum, err := bodySum(restful{f.File, rest}, f.size)
 	if err == nil && sum != f.sum {
 		err = fmt.Errorf("%w: the body's checksum is %08x, not %08x", errSnapshotDamaged, sum, f.sum)
 	}
@@ -71,6 +71,21 @@ func bodySum(f io.ReaderAt, size int64) (uint32, error) {
 	h := crc32.New(castagnoli)
 	_, err := io.CopyBuffer(h, io.NewSectionReader(f, 0, size), make([]byte, 256<<10))
 	return h.Sum32(), err
+}
+
+// restful is a file whose readers rest after each piece.
+type restful struct {
+	io.ReaderAt
+	rest func()
+}
+
+// ReadAt implements io.ReaderAt.
+func (r restful) ReadAt(b []byte, off int64) (int, error) {
+	n, err := r.ReaderAt.ReadAt(b, off)
+	if r.rest != nil {
+		r.rest()
+	}
+	return n, err
 }
 
 func openSnapshotStore(fsys wal.FS, dir string) (*snapshotStore, error) {
@@ -104,8 +119,9 @@ func (s *snapshotStore) list(group raft.GroupID, suffix string) (names []string,
 	return names, indexes, nil
 }
 
-// newest opens the newest snapshot that is intact and acceptable; nil without error if there is none.
-func (s *snapshotStore) newest(group raft.GroupID, accept func(raft.SnapshotMeta) bool) (raft.SnapshotMeta, *snapshotFile, error) {
+// newest opens the newest snapshot that is intact and acceptable; nil without error if there is none. To know that it reads all of it, and calls rest, if set,
+// after each piece.
+func (s *snapshotStore) newest(group raft.GroupID, accept func(raft.SnapshotMeta) bool, rest func()) (raft.SnapshotMeta, *snapshotFile, error) {
 	names, _, err := s.list(group, snapshotSuffix)
 	if err != nil {
 		return raft.SnapshotMeta{}, nil, err
@@ -122,7 +138,7 @@ func (s *snapshotStore) newest(group raft.GroupID, accept func(raft.SnapshotMeta
 			f.Close()
 			continue
 		}
-		if err := f.verify(); err == nil {
+		if err := f.verify(rest); err == nil {
 			return f.meta, f, nil
 		} else if !errors.Is(err, errSnapshotDamaged) {
 			f.Close() // The disk did not even read it, which is not to say that it is damaged.
@@ -135,7 +151,7 @@ func (s *snapshotStore) newest(group raft.GroupID, accept func(raft.SnapshotMeta
 
 // with opens the snapshot that stands for meta, checks it, and has f read it.
 func (s *snapshotStore) with(group raft.GroupID, meta raft.SnapshotMeta, f func(io.Reader) error) error {
-	_, file, err := s.newest(group, func(m raft.SnapshotMeta) bool { return m.Index == meta.Index && m.Term == meta.Term })
+	_, file, err := s.newest(group, func(m raft.SnapshotMeta) bool { return m.Index == meta.Index && m.Term == meta.Term }, nil)
 	if err != nil {
 		return err
 	}

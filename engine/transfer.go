@@ -104,7 +104,7 @@ func (g *Group) openTransfer(to raft.MemberID) {
 	least := g.core.FirstIndex() - 1
 	g.transfers[to].opening = true
 	g.host.lengthy(func() {
-		meta, file, err := g.host.store.newest(g.id, func(m raft.SnapshotMeta) bool { return m.Index >= least })
+		meta, file, err := g.host.store.newest(g.id, func(m raft.SnapshotMeta) bool { return m.Index >= least }, g.host.store.rest)
 		g.post(func() {
 			t := g.transfers[to]
 			switch {
