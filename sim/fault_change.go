@@ -57,8 +57,8 @@ func halves(core *raft.Core, side uint64) uint64 {
 	return side | 1<<core.Status().ID
 }
 
-// leaderAlone cuts a leader off at the moment at which it has a new configuration in its log, and hardly anybody else has: it stays with at most two others. The group
-// goes on without it, and changes otherwise. It has an effect when a message meets the cut.
+// leaderAlone cuts a leader off at the moment at which it has a new configuration in its log, and hardly anybody else has: it stays with few others, or with those who have
+// just become voters. The rest goes on without it, and changes otherwise. It has an effect when a message meets the cut.
 func leaderAlone(w *World, s *strike) bool {
 	g := w.groups[s.IntN(len(w.groups))]
 	a := w.admins[g.id-1]
@@ -68,7 +68,7 @@ func leaderAlone(w *World, s *strike) bool {
 	if !a.busy {
 		a.change()
 	}
-	with := s.Uint64() & s.Uint64() & s.Uint64()
+	with, newcomers := s.Uint64()&s.Uint64()&s.Uint64(), s.chance(1, 2)
 	looks := 0
 	var look func()
 	look = func() {
@@ -77,7 +77,10 @@ func leaderAlone(w *World, s *strike) bool {
 			return
 		}
 		if leader != nil {
-			if changing(leader.running.Core()) {
+			if core := leader.running.Core(); changing(core) {
+				if newcomers {
+					with = halves(core, with)
+				}
 				w.partition(s, "alone with a change", func(from, to *host) bool {
 					return (from == leader.host || with>>from.id&1 == 1) != (to == leader.host || with>>to.id&1 == 1)
 				})

@@ -186,22 +186,24 @@ func twin(w *World, s *strike) bool {
 	t.twinOf, t.wiped, t.program, t.life = h, h.wiped+1, h.program, h.life+1000
 	h.twin = t
 	t.boot()
-	h.takeTurns(s)
-	w.during(s.between(300*time.Millisecond, 2*time.Second), h.endTwin)
+	// Where the turns are long there is time for the second disk to be admitted, to catch up, and to become a voter before the first is reached again.
+	turns := pick(s, 200*time.Millisecond, 700*time.Millisecond)
+	h.takeTurns(s, turns)
+	w.during(s.between(turns, 8*turns), h.endTwin)
 	return true
 }
 
 // takeTurns moves the address between the two. The leader is cut off now and then when they swap: so that another one leads, to whom
 // the second disk is all there ever was, or that what was committed with its help has to be there without both.
-func (h *host) takeTurns(s *strike) {
+func (h *host) takeTurns(s *strike, turns time.Duration) {
 	t := h.twin
-	h.world.after(s.around(200*time.Millisecond), func() {
+	h.world.after(s.around(turns), func() {
 		if h.twin == t {
 			h.swapped = !h.swapped
 			if m := h.members[0].group.leader(); m != nil && m.host != h && s.chance(1, 2) {
 				h.world.partition(s, "leader cut off between two disks", func(from, to *host) bool { return from == m.host || to == m.host })
 			}
-			h.takeTurns(s)
+			h.takeTurns(s, turns)
 		}
 	})
 }

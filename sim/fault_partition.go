@@ -52,6 +52,9 @@ func leaveLeader(w *World, s *strike) bool {
 		return false
 	}
 	g.crowd(m, 5+s.IntN(60))
+	if s.chance(1, 2) {
+		w.admins[g.id-1].changeAt(m) // Behind all that stands a configuration that nobody else will ever have.
+	}
 	return true
 }
 
