@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"slices"
+
 	"github.com/balsa-raft/balsa/engine"
 	"github.com/balsa-raft/balsa/raft"
 )
@@ -27,8 +29,9 @@ type cut struct {
 	data []byte
 }
 
-// maxKeptBuffer is the capacity up to which a Batch keeps its buffer for the next use, in bytes.
-const maxKeptBuffer = 1 << 20
+// maxKeptBuffer is the capacity up to which a Batch keeps its buffer for the next use, in bytes: what the largest request of the default configuration needs
+// behind half a MiB of others, with what slices grow by.
+const maxKeptBuffer = 3 << 20
 
 // Add encodes one message. On ErrTooLarge the batch is as it was before.
 func (b *Batch) Add(group raft.GroupID, m raft.Message) error {
@@ -43,6 +46,13 @@ func (b *Batch) Add(group raft.GroupID, m raft.Message) error {
 	b.buffer = buffer
 	switch m := m.(type) {
 	case *raft.AppendRequest:
+		size := 0
+		for i := range m.Entries {
+			if n := len(m.Entries[i].Data); b.copies(n) {
+				size += n
+			}
+		}
+		b.buffer = slices.Grow(b.buffer, size)
 		for i := range m.Entries {
 			b.addData(m.Entries[i].Data)
 		}
@@ -62,8 +72,11 @@ func (b *Batch) AddPing(number uint64) { b.buffer = appendBeat(b.buffer, KindPin
 // AddPong appends the answer to the ping of that number.
 func (b *Batch) AddPong(number uint64) { b.buffer = appendBeat(b.buffer, KindPong, number) }
 
+// copies tells whether data of n bytes is copied.
+func (b *Batch) copies(n int) bool { return b.CopyBelow == 0 || n < b.CopyBelow }
+
 func (b *Batch) addData(data []byte) {
-	if b.CopyBelow == 0 || len(data) < b.CopyBelow {
+	if b.copies(len(data)) {
 		b.buffer = append(b.buffer, data...)
 		return
 	}
