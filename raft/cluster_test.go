@@ -21,7 +21,9 @@ type cluster struct {
 	manualSync bool
 	// sharedClock lets members know the time when a message arrives, without running their timers.
 	sharedClock bool
-	story       func(m *member, line string)
+	// oldSnapshots says that who needs a snapshot is sent the one that the log was compacted by, and not a new one.
+	oldSnapshots bool
+	story        func(m *member, line string)
 
 	// What the properties are checked with.
 	leaders   map[Term]MemberID
@@ -336,6 +338,9 @@ func (c *cluster) snapshotState(i Index) []Entry { return slices.Clone(c.committ
 
 func (c *cluster) sendSnapshot(m *member, to MemberID) {
 	meta, ok := m.core.SnapshotMetaAt(Index(len(m.state)))
+	if c.oldSnapshots {
+		meta = m.stable.snap
+	}
 	if !ok {
 		c.t.Fatalf("member %d: no snapshot at %d", m.id, len(m.state))
 	}

@@ -117,10 +117,18 @@ func (c *Core) relearnFrom(m *AppendRequest, confs []ConfigurationAt) bool {
 
 // relearnFromSnapshot takes the configuration out of a snapshot that does not replace the log.
 func (c *Core) relearnFromSnapshot(meta *SnapshotMeta) {
-	if meta.Index < c.relearning.until {
+	r := c.relearning
+	if meta.Index < r.until {
+		// The leader's log begins within what was lost. The snapshot stands for what comes before that, and the leader can send the rest.
+		if meta.Index >= r.next {
+			if meta.ConfigurationIndex >= r.next {
+				r.found = &ConfigurationAt{Index: meta.ConfigurationIndex, Configuration: meta.Configuration.Clone()}
+			}
+			r.next = meta.Index + 1
+		}
 		return
 	}
-	if meta.ConfigurationIndex > c.relearning.until {
+	if meta.ConfigurationIndex > r.until {
 		c.relearning, c.sureFrom = nil, meta.ConfigurationIndex // It is in the log here, after all that was lost.
 		return
 	}

@@ -357,9 +357,13 @@ func TestFaultyEntriesThatAreAppliedAreNotNeededAgainButTheirConfigurationsAre(t
 	})
 }
 
-// A leader hears that a follower's disk lost entries that it had applied, in the term in which they were acknowledged, and in a later one.
+// A leader hears that a follower's disk lost entries that it had applied, in the term in which they were acknowledged, and in a later one; and where its
+// log begins in the middle of them, because the rest is compacted.
 func TestAMemberThatLostAppliedEntriesLearnsItsConfigurationAgain(t *testing.T) {
-	for _, sameTerm := range []bool{true, false} {
+	for _, lost := range []struct {
+		sameTerm  bool
+		compacted Index
+	}{{true, 0}, {false, 0}, {true, 5}, {false, 5}} {
 		c := newCluster(t, 4, func(cfg *Config) { cfg.MaxMessageBytes, cfg.MaxCachedBytes = 100, 100 })
 		l := c.elect(1)
 		c.change(l, Change{Remove: []MemberID{4}})
@@ -371,7 +375,7 @@ func TestAMemberThatLostAppliedEntriesLearnsItsConfigurationAgain(t *testing.T) 
 		f := c.member(2)
 		f.machineDurable = true
 		c.crash(f)
-		if !sameTerm {
+		if !lost.sameTerm {
 			if err := l.core.TransferLeadership(3); err != nil {
 				t.Fatal(err)
 			}
@@ -390,6 +394,10 @@ func TestAMemberThatLostAppliedEntriesLearnsItsConfigurationAgain(t *testing.T) 
 		f.stable.snap = SnapshotMeta{Index: 7, Term: 1}
 		if got := f.core.Configuration().String(); got != "1 2 3 4" {
 			t.Fatalf("members %s", got)
+		}
+		if lost.compacted > 0 {
+			c.compact(c.leader(), lost.compacted)
+			c.oldSnapshots = true
 		}
 		c.until("it knows", func() bool { return f.core.relearning == nil })
 		if got := f.core.Configuration().String(); got != "1 2 3" {
