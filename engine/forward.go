@@ -37,6 +37,7 @@ func (g *Group) forwardAll(calls []*call) {
 		g.held = append(g.held, calls...)
 		return
 	}
+	g.core.Wake() // If the group has fallen silent, nobody has looked for a while whether the leader is still there.
 	for _, c := range calls {
 		if !c.start() {
 			continue

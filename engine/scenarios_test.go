@@ -491,3 +491,24 @@ func TestRequestsThatLostTheirPlaceDoNotWaitForOthers(t *testing.T) {
 		}
 	}
 }
+
+// A group that has fallen silent does not notice by itself that its leader is gone, and where nobody is told that a connection broke, a request that was passed on
+// to that leader was once the last anybody did: it, and all requests after it, had no answer for as long as nobody asked for a read.
+func TestAChangeAskedOfASilentGroupFindsThatItsLeaderIsGone(t *testing.T) {
+	s := newStage(t, 3, newAdder, func(o *Options) { o.Raft.QuiesceAfter = 100 * time.Millisecond })
+	old, follower, _ := s.elect()
+	s.until("the group is silent", func() bool {
+		for _, h := range s.hosts {
+			if !h.group.core.Status().Quiesced {
+				return false
+			}
+		}
+		return true
+	})
+	s.lose = func(e Envelope) bool { return e.To == addressOf(old.id) || e.From == addressOf(old.id) }
+	follower.group.ProposeAsync(number(1), func(Result, error) {})
+	s.until("another leader", func() bool {
+		l := s.leader()
+		return l != nil && l != old && l.group.core.Term() > old.group.core.Term()
+	})
+}
