@@ -114,7 +114,7 @@ func (g *growth) report() error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "# How cost grows\n\nOne thing becomes larger, everything else stays as it is. Made by `bench growth` (`make bench BENCH=growth`); flags and commits stand at each part.\n\n")
 	writeTable(&text, []string{"what", "is"}, describeMachine())
-	fmt.Fprintf(&text, "Points are medians over the rounds, with the least and the greatest. Every write that was acknowledged was looked for afterwards: of libraries on every replica, of servers on every member. ")
+	fmt.Fprintf(&text, "Points are medians over the rounds, with the least and the greatest. Every write that was acknowledged was looked for afterwards: of libraries on every replica, of servers on every member (of the database, that all keys are there on every member, and each at one member in turn). ")
 	fmt.Fprintf(&text, "Latencies are those under a closed loop, so they hold the waiting of all who ask at once. CPU is processor time for one operation: of libraries with the load, which runs in the same process; of servers all members together, without the load.\n")
 	for _, s := range sweeps() {
 		rows, err := readGrowth(filepath.Join(g.out, "growth-"+s.name+".csv"))

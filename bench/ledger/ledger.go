@@ -82,18 +82,19 @@ func (l *Ledger) Applied(replica int, command []byte) {
 // Acknowledged notes that the proposer was told that its n-th command is done.
 func (l *Ledger) Acknowledged(proposer int, n uint64) { l.acked[proposer].add(n) }
 
-// Complete tells whether every replica has applied as many commands as were acknowledged. It is for waiting before Check: counts can be equal and sets not.
-func (l *Ledger) Complete() bool {
+// Level tells how many commands every replica has applied, and whether that is the same number for all of them and at least what was acknowledged. It is for
+// waiting before Check: while commands that nobody acknowledged are still being applied, a replica may have as many as were acknowledged, and not those.
+func (l *Ledger) Level() (applied uint64, level bool) {
 	var acked uint64
 	for i := range l.acked {
 		acked += l.acked[i].count
 	}
+	applied = l.applied[0].Load()
+	level = applied >= acked
 	for i := range l.applied {
-		if l.applied[i].Load() < acked {
-			return false
-		}
+		level = level && l.applied[i].Load() == applied
 	}
-	return true
+	return applied, level
 }
 
 // Check returns an error unless every acknowledged command was applied on every replica, and none twice. Nobody may apply or acknowledge meanwhile.
