@@ -37,7 +37,7 @@ func newAnswers(g *group) *answers { return &answers{group: g} }
 
 // began notes what had ended when an operation begins.
 func (a *answers) began(op *Operation) {
-	op.after = a.newest
+	op.after, op.known = a.newest, raft.Index(a.group.size())
 	if op.ID != 0 {
 		a.begun.put(op.ID, a.newest)
 	}
@@ -124,6 +124,13 @@ func (a *answers) query(op *Operation) {
 	a.judged++
 	if op.Stale {
 		a.steady(op)
+		return
+	}
+	if op.applied < op.known {
+		// Thesis §6.4: a read is answered as of an index that is no earlier than what was committed when it was asked. Whatever any member knew to be
+		// committed then is in the log of whoever leads, and before the first entry of its term, without which it answers no reads.
+		g.world.fail("linearizability", "g%d: client %d read on n%d, where %d entries were applied; when it began to ask, at %v, %d were known to be committed", g.id, op.Client, op.Host, op.applied,
+			op.Call.Round(time.Microsecond), op.known)
 		return
 	}
 	a.realTime(op)

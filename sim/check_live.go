@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,17 @@ type proof struct {
 	world *World
 	// asked and shown are the members that were asked to write, and those that have, by group.
 	asked, shown map[*member]bool
+	// handovers are those of the groups whose leaders were asked for one.
+	handovers map[*group]*handover
+}
+
+// handover is what became of asking a group's leader to hand over its leadership.
+type handover struct {
+	done  bool
+	asked int
+	// to is who was to lead next, and term the term of who was asked last.
+	to   raft.MemberID
+	term raft.Term
 }
 
 // patienceForLife bounds how long the groups may take, in virtual time. A snapshot that has to be sent anew may take several rounds of it.
@@ -34,7 +46,7 @@ func (w *World) halt(why string) {
 // startProof begins to look; no client begins anything any more.
 func (w *World) startProof() {
 	w.say(notePhase, "the groups have to show that they live")
-	p := &proof{world: w, asked: map[*member]bool{}, shown: map[*member]bool{}}
+	p := &proof{world: w, asked: map[*member]bool{}, shown: map[*member]bool{}, handovers: map[*group]*handover{}}
 	p.look()
 }
 
@@ -64,6 +76,9 @@ func (p *proof) waitsFor(g *group) string {
 		return why
 	}
 	conf, _ := g.configuration()
+	if why := p.handOver(g, conf); why != "" {
+		return why
+	}
 	for i := range conf.Members {
 		m := g.members[conf.Members[i].ID-1]
 		if !p.shown[m] {
@@ -77,6 +92,35 @@ func (p *proof) waitsFor(g *group) string {
 		}
 	}
 	return g.bounds.left()
+}
+
+// handoversMost is how often a leader is asked to hand over before that counts as never. One may come to nothing: what was on its way from before the faults
+// ended may have the group elect somebody meanwhile.
+const handoversMost = 5
+
+// handOver has the leader of a settled group hand over its leadership to another voter (thesis §3.10), one after the other until one has it in the next term, and
+// tells what that waits for. A group with a single voter has nobody to hand over to.
+func (p *proof) handOver(g *group, conf raft.Configuration) string {
+	leader, h := g.leader(), p.handovers[g]
+	if h == nil {
+		h = &handover{}
+		p.handovers[g] = h
+	}
+	term := leader.running.Core().Term()
+	others := slices.DeleteFunc(votersOf(conf.Members), func(id raft.MemberID) bool { return id == leader.host.id })
+	switch {
+	case h.done || len(others) == 0 || h.asked > 0 && leader.host.id == h.to && term == h.term+1:
+		h.done = true
+		return ""
+	case h.asked == handoversMost:
+		p.world.fail("liveness", "g%d: its leader was asked %d times to hand over, which nothing kept it from, and it did not\n%s", g.id, handoversMost, p.world.states())
+		return ""
+	}
+	h.to, h.term = others[h.asked%len(others)], term
+	h.asked++
+	p.world.say(notePhase, "g%d: n%d has to hand over to n%d", g.id, leader.host.id, h.to)
+	leader.host.guard(func() { leader.running.TransferLeadershipAsync(h.to, func(error) {}) })
+	return fmt.Sprintf("n%d does not lead yet", h.to)
 }
 
 // unsettled tells what keeps the group from being settled: one leader, a plain configuration, equal logs, everything applied.

@@ -112,7 +112,7 @@ func (p *progress) look() {
 // see notes what is as it should be.
 func (p *progress) see() {
 	w := p.world
-	if n := w.network; n.drop > 0 || n.duplicate > 0 || n.reorder > 0 || n.extra > 0 {
+	if n := w.network; n.drop > 0 || n.duplicate > 0 || n.reorder > 0 || n.extra > 0 || n.lags() {
 		p.quiet = w.now
 	}
 	for i, h := range w.hosts {

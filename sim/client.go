@@ -60,10 +60,14 @@ func (w *World) startWorkload() {
 
 // think is how long the client waits between two operations, on average.
 func (c *client) think() time.Duration {
-	if r := &c.world.regime; c.group.id > 1 && r.Uneven > 0 {
+	r := &c.world.regime
+	switch {
+	case c.group.id > 1 && r.Uneven > 0:
 		return time.Duration(r.Uneven) * r.Think
+	case r.Loyal && c.id%2 == 0 && r.Reading > 0:
+		return r.Reading
 	}
-	return c.world.regime.Think
+	return r.Think
 }
 
 // quiet says that clients begin no more operations: the end is near.
@@ -193,7 +197,7 @@ func (c *client) query(m *member, err error) {
 			c.world.counts.effective("read on a full disk")
 		}
 		c.op.Answer = c.world.application.Read(m.machine.inner, c.op.Query)
-		c.op.Index = m.machine.last
+		c.op.Index, c.op.applied = m.machine.last, m.running.AppliedIndex()
 	}
 	c.end(err)
 }

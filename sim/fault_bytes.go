@@ -39,6 +39,7 @@ func bytesFaults() []*fault {
 			}
 			return ""
 		}),
+		{name: "nonsense", every: 300 * time.Millisecond, strike: nonsense},
 		{name: "stranger", every: 300 * time.Millisecond, strike: stranger},
 	}
 }
@@ -159,5 +160,50 @@ func stranger(w *World, s *strike) bool {
 	}
 	h.note(noteFault, "stranger: %d bytes, refused", len(said))
 	w.counts.effective("stranger")
+	return true
+}
+
+// nonsense has a peer say what is well formed on the wire, and cannot be meant: an answer to what was never sent, a request whose entries are out of order. A
+// program with a bug says such things. The receiver has to ignore them.
+func nonsense(w *World, s *strike) bool {
+	g := w.groups[s.IntN(len(w.groups))]
+	leader, peer := g.leader(), g.members[s.IntN(len(g.members))]
+	if leader == nil || peer == leader || peer.running == nil {
+		return false
+	}
+	core, huge := leader.running.Core(), raft.Index(1)<<(20+s.IntN(30))
+	last, from, to := core.LastIndex(), peer, leader
+	answer := raft.AppendReply{}
+	request := raft.AppendRequest{PrevIndex: last, PrevTerm: core.Term(), Commit: last}
+	var m raft.Message
+	switch s.IntN(6) {
+	case 0:
+		answer.Match, m = last+huge, &answer
+	case 1:
+		answer.PrevIndex, answer.Rejected, answer.ConflictIndex, m = last+huge, true, 1, &answer
+	case 2:
+		answer.Round, m = 1<<62, &answer
+	case 3:
+		request.PrevTerm, m = core.Term()+raft.Term(huge), &request
+	case 4:
+		request.Entries, m = []raft.Entry{{Kind: raft.EntryNoop, Index: last + huge, Term: core.Term()}}, &request
+	default:
+		request.PrevIndex, request.PrevTerm, m = 0, core.Term(), &request
+	}
+	if m == raft.Message(&request) {
+		from, to = leader, peer
+	}
+	*m.Head() = raft.Header{From: from.host.id, To: to.host.id, Term: core.Term(), Incarnation: from.host.incarnation()}
+	p := &parcel{from: from.host, to: to.host, group: g.id, message: m}
+	if w.options.Codec != nil {
+		var err error
+		if p.bytes, err = w.options.Codec.Encode(g.id, m); err != nil {
+			w.fail("network", "nonsense cannot be encoded: %v", err)
+			return false
+		}
+	}
+	w.say(noteFault, "nonsense: n%d says to n%d: %s", from.host.id, to.host.id, describe(m))
+	w.counts.effective("nonsense")
+	w.network.post(p)
 	return true
 }

@@ -24,6 +24,7 @@ func messageFaults() []*fault {
 			w.during(s.between(50*time.Millisecond, time.Second), func() { w.network.extra = 0 })
 			return true
 		}},
+		{name: "lag", every: 700 * time.Millisecond, strike: lag},
 		{name: "replay", every: 50 * time.Millisecond, strike: replay},
 	}
 }
@@ -39,5 +40,47 @@ func replay(w *World, s *strike) bool {
 	w.say(noteFault, "replay: n%d hears n%d again: %s", to.id, from.id, describe(p.message))
 	w.counts.effective("replay")
 	to.plan(0, func() { w.network.deliver(p) })
+	return true
+}
+
+// lag slows down one direction alone: what goes to a host, or what comes from it, or one link. What a member knows of the others is then of another age
+// than what they know of it.
+func lag(w *World, s *strike) bool {
+	h := s.victim(w, s.chance(2, 3))
+	if h == nil || len(w.hosts) < 2 || w.network.lags() {
+		return false
+	}
+	inward, only := s.chance(2, 3), (*host)(nil)
+	if s.chance(1, 4) {
+		only = s.host(w)
+	}
+	by := pick(s, s.between(5*time.Millisecond, 40*time.Millisecond), s.between(40*time.Millisecond, 250*time.Millisecond))
+	var slowed [][2]*host
+	for _, other := range w.hosts {
+		if other == h || only != nil && other != only {
+			continue
+		}
+		from, to := h, other
+		if inward {
+			from, to = other, h
+		}
+		slowed = append(slowed, [2]*host{from, to})
+	}
+	if len(slowed) == 0 {
+		return false
+	}
+	direction := "from"
+	if inward {
+		direction = "to"
+	}
+	h.note(noteFault, "lag: messages %s it take %v longer, on %d links", direction, by, len(slowed))
+	w.counts.effective("lag")
+	set := func(lag time.Duration) {
+		for _, way := range slowed {
+			w.network.link(way[0], way[1]).lag = lag
+		}
+	}
+	set(by)
+	w.during(s.between(100*time.Millisecond, 1500*time.Millisecond), func() { set(0) })
 	return true
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"strings"
 	"time"
 )
@@ -63,31 +64,45 @@ func (w *World) partition(s *strike, name string, apart func(from, to *host) boo
 	if w.regime.OneCut && !w.network.whole() {
 		return false
 	}
-	var cuts [][2]*host
-	var told strings.Builder
-	for _, from := range w.hosts {
-		for _, to := range w.hosts {
-			if from != to && apart(from, to) {
-				cuts = append(cuts, [2]*host{from, to})
-				told.WriteString(" " + from.address + ">" + to.address)
-			}
-		}
-	}
+	// Some last longer than anybody's patience: what a group has to do then is to find a leader who reaches a majority.
+	lasts := pick(s, s.between(50*time.Millisecond, 2*time.Second), s.between(50*time.Millisecond, 2*time.Second), s.between(3*time.Second, 7*time.Second))
+	return w.partitionFor(name, lasts, apart)
+}
+
+// partitionFor cuts the links that are apart for so long.
+func (w *World) partitionFor(name string, lasts time.Duration, apart func(from, to *host) bool) bool {
+	cuts := w.cutLinks(name, apart)
 	if len(cuts) == 0 {
 		return false
 	}
-	w.say(noteFault, "%s:%s", name, told.String())
-	for _, c := range cuts {
-		w.network.cut(name, c[0], c[1])
-	}
-	// Some last longer than anybody's patience: what a group has to do then is to find a leader who reaches a majority.
-	w.during(pick(s, s.between(50*time.Millisecond, 2*time.Second), s.between(50*time.Millisecond, 2*time.Second), s.between(3*time.Second, 7*time.Second)), func() {
+	w.during(lasts, func() {
 		w.say(noteFault, "%s ends", name)
 		for _, c := range cuts {
 			w.network.mend(name, c[0], c[1])
 		}
 	})
 	return true
+}
+
+// cutLinks cuts the links that are apart.
+func (w *World) cutLinks(name string, apart func(from, to *host) bool) (cuts [][2]*host) {
+	var told strings.Builder
+	for _, from := range w.hosts {
+		for _, to := range w.hosts {
+			if from != to && apart(from, to) {
+				cuts = append(cuts, [2]*host{from, to})
+				fmt.Fprintf(&told, " %s>%s", from.address, to.address)
+			}
+		}
+	}
+	if len(cuts) == 0 {
+		return nil
+	}
+	w.say(noteFault, "%s:%s", name, told.String())
+	for _, c := range cuts {
+		w.network.cut(name, c[0], c[1])
+	}
+	return cuts
 }
 
 // flap cuts and mends one link, in both directions, many times.

@@ -20,6 +20,7 @@ const (
 	versions   faultKind = "versions"
 	identities faultKind = "identities"
 	changes    faultKind = "changes"
+	moments    faultKind = "moments"
 	snapshots  faultKind = "snapshots"
 )
 
@@ -65,7 +66,7 @@ func allFaults() []*fault {
 	}{
 		{messages, messageFaults()}, {partitions, partitionFaults()}, {processes, processFaults()}, {processes, powerLossFaults()},
 		{disks, diskFaults()}, {disks, ioFaults()}, {disks, rotFaults()}, {clocks, timeFaults()}, {frames, bytesFaults()}, {requests, clientFaults()},
-		{versions, versionFaults()}, {identities, identityFaults()}, {changes, changeFaults()}, {snapshots, snapshotFaults()},
+		{versions, versionFaults()}, {identities, identityFaults()}, {changes, changeFaults()}, {snapshots, snapshotFaults()}, {moments, momentFaults()},
 	} {
 		for _, f := range of.faults {
 			f.kind = of.kind

@@ -45,4 +45,6 @@ type Operation struct {
 	Index raft.Index
 	// after is the operation with the highest index that had ended when this one began.
 	after ended
+	// known is how many entries were known to be committed when it began, and applied how many the member that answered a query had applied then.
+	known, applied raft.Index
 }

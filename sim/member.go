@@ -225,6 +225,7 @@ func (m *member) look() {
 		if a := m.group.admin; a != nil {
 			a.elected(m)
 		}
+		m.reigns()
 	}
 	if commit := core.Commit(); commit > m.commit {
 		from := m.commit + 1
@@ -299,6 +300,7 @@ func (m *member) follow(core *raft.Core, cut raft.Index) {
 
 // said is told every message when it leaves.
 func (m *member) said(message raft.Message) {
+	m.spoke()
 	for _, c := range m.group.checkers {
 		c.sent(m, message)
 	}

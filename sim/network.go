@@ -25,7 +25,9 @@ type link struct {
 	// changes counts how often it was cut and mended.
 	changes uint64
 	last    time.Duration
-	old     []*parcel // some of what was sent, for replay
+	// lag is how much longer messages take on it than the network's mean: see the fault of that name.
+	lag time.Duration
+	old []*parcel // some of what was sent, for replay
 	// delay is how long messages take, harm what the network does to them, memory what is kept for replay, breaks how soon the ends notice.
 	delay, harm, memory, breaks *stream
 	// spoil is what is done to the next message, and severed when the connection was dropped: what was on its way then is lost.
@@ -126,7 +128,7 @@ func (n *network) post(p *parcel) {
 	w := n.world
 	l := n.link(p.from, p.to)
 	p.sent = w.now
-	took := w.regime.Delay/2 + l.delay.around(w.regime.Delay/2+n.extra)
+	took := w.regime.Delay/2 + l.delay.around(w.regime.Delay/2+n.extra) + l.lag
 	if way := w.conditions.way; way != nil {
 		took = way(p.from, p.to)
 	}
@@ -259,12 +261,24 @@ func (n *network) whole() bool {
 	return true
 }
 
+// lags tells whether messages take longer on some link than they should.
+func (n *network) lags() bool {
+	for _, row := range n.links {
+		for i := range row {
+			if row[i].lag > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // heal makes the network good, and forgets what it could replay.
 func (n *network) heal() {
 	n.drop, n.duplicate, n.reorder, n.extra = 0, 0, 0, 0
 	for i := range n.links {
 		for j := range n.links[i] {
-			n.links[i][j].cuts = nil
+			n.links[i][j].cuts, n.links[i][j].lag = nil, 0
 		}
 	}
 }

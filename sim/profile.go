@@ -114,6 +114,12 @@ func Profiles() []Profile {
 				}
 				r.Think, r.Patience = min(r.Think, 20*time.Millisecond), max(r.Patience, time.Second)
 			}},
+		{Name: "leases", About: "reads by leases and by rounds, while leaders are cut off, handed over, slowed down and paused", weight: 5,
+			named: map[string]int{"one-way": 20, "isolate": 20, "lag": 40, "drift": 30, "cut in a transfer": 30, turmoil: 60, "pause": 30}, shape: shapeLeases},
+		{Name: "succession", About: "leaders that come and go before they get far, and leave logs of many lengths and terms", weight: 5,
+			named: map[string]int{shortReigns: 60, "cut of a new leader": 40, "crash of a new leader": 40, turmoil: 40, "isolate": 20}, shape: shapeSuccession},
+		{Name: "idle", About: "groups with little to do, which fall silent, and whose hosts go away for long", weight: 3,
+			named: map[string]int{"isolate": 50, staleMember: 50, "crash": 15, "drop": 25, "stuck disk": 15}, shape: shapeIdle},
 	}
 }
 

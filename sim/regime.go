@@ -18,23 +18,24 @@ type Regime struct {
 	Duration time.Duration `json:"duration_ns"` // of the phase with faults
 	Calm     time.Duration `json:"calm_ns"`     // between the end of the faults and the proof of liveness
 
-	Delay     time.Duration `json:"delay_ns"`     // mean one-way delay of a message
-	Hop       time.Duration `json:"hop_ns"`       // mean time until a stage runs that has work
-	Disk      time.Duration `json:"disk_ns"`      // mean time of an fsync
-	Apply     time.Duration `json:"apply_ns"`     // mean time until a batch is applied
-	Workload  string        `json:"workload"`     // which application
-	Clients   int           `json:"clients"`      // of each group
-	Think     time.Duration `json:"think_ns"`     // mean time a client waits between two operations
-	Uneven    int           `json:"uneven"`       // how many times longer clients of all groups but the first wait; 0 for as long
-	Loyal     bool          `json:"loyal"`        // each client stays with one host, as long as it runs
-	Patience  time.Duration `json:"patience_ns"`  // how long a client waits for an answer
-	Padding   int           `json:"padding"`      // largest ballast of a command, in bytes
-	Ballast   int           `json:"ballast"`      // bytes of ballast in a snapshot
-	Durable   bool          `json:"durable"`      // the machines keep their state themselves
-	Changes   time.Duration `json:"changes_ns"`   // mean time between two changes of a configuration; 0 for none
-	Transfers time.Duration `json:"transfers_ns"` // mean time between two transfers of leadership; 0 for none
-	Hasty     bool          `json:"hasty"`        // new leaders are asked for changes at once
-	Unnoticed bool          `json:"unnoticed"`    // nobody notices that a connection broke
+	Delay     time.Duration `json:"delay_ns"`             // mean one-way delay of a message
+	Hop       time.Duration `json:"hop_ns"`               // mean time until a stage runs that has work
+	Disk      time.Duration `json:"disk_ns"`              // mean time of an fsync
+	Apply     time.Duration `json:"apply_ns"`             // mean time until a batch is applied
+	Workload  string        `json:"workload"`             // which application
+	Clients   int           `json:"clients"`              // of each group
+	Think     time.Duration `json:"think_ns"`             // mean time a client waits between two operations
+	Uneven    int           `json:"uneven"`               // how many times longer clients of all groups but the first wait; 0 for as long
+	Loyal     bool          `json:"loyal"`                // each client stays with one host, as long as it runs
+	Reading   time.Duration `json:"reading_ns,omitempty"` // the same for those loyal ones that only read; 0 for as long
+	Patience  time.Duration `json:"patience_ns"`          // how long a client waits for an answer
+	Padding   int           `json:"padding"`              // largest ballast of a command, in bytes
+	Ballast   int           `json:"ballast"`              // bytes of ballast in a snapshot
+	Durable   bool          `json:"durable"`              // the machines keep their state themselves
+	Changes   time.Duration `json:"changes_ns"`           // mean time between two changes of a configuration; 0 for none
+	Transfers time.Duration `json:"transfers_ns"`         // mean time between two transfers of leadership; 0 for none
+	Hasty     bool          `json:"hasty"`                // new leaders are asked for changes at once
+	Unnoticed bool          `json:"unnoticed"`            // nobody notices that a connection broke
 
 	// Sweeping says that many changes are of several voters at once, ChangePatience how long an operator waits for a change before the next: as long as a client, if it is 0.
 	Sweeping       bool          `json:"sweeping,omitempty"`

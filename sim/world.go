@@ -31,6 +31,9 @@ type World struct {
 	faults      []*fault
 	strikes     []Strike
 	counts      counts
+	// ambush is what a fault will do to a member that is elected, and troubled says that a turmoil is under way: see fault_moment.go.
+	ambush   *ambush
+	troubled bool
 
 	// conditions is what an experiment controls; in all other worlds it is empty.
 	conditions conditions

@@ -29,6 +29,7 @@ func main() {
 	flag.Uint64Var(&b.seeds, "seeds", 10_000, "how many seeds a mutant gets at most")
 	flag.Uint64Var(&b.first, "first", 1, "the first seed")
 	flag.DurationVar(&b.limit, "for", 10*time.Minute, "how long a mutant gets at most, in the time of one processor; 0 for any time")
+	flag.StringVar(&b.profile, "profile", "", "hunt in the worlds of one profile instead of the swarm's, to see what it is good for")
 	workers := flag.Int("workers", runtime.NumCPU(), "how many mutants run side by side")
 	only := flag.String("run", "", "only the mutants whose names match this regular expression")
 	sample := flag.Int("sample", 0, "only this many mutants, drawn by -seed")

@@ -16,6 +16,7 @@ import (
 type bounds struct {
 	first, seeds uint64
 	limit        time.Duration
+	profile      string
 }
 
 // verdict is what the campaign program says, see there.
@@ -50,7 +51,7 @@ func (m *mutant) hunt(root string, b bounds) (verdict, error) {
 
 // campaign runs the program. Each has one processor: several run side by side.
 func campaign(program string, b bounds) (verdict, error) {
-	cmd := exec.Command(program, "-first", fmt.Sprint(b.first), "-seeds", fmt.Sprint(b.seeds), "-for", b.limit.String())
+	cmd := exec.Command(program, "-first", fmt.Sprint(b.first), "-seeds", fmt.Sprint(b.seeds), "-for", b.limit.String(), "-profile", b.profile)
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -53,6 +53,7 @@ func (codec) Decode(b []byte) (raft.GroupID, raft.Message, error) { return wire.
 func main() {
 	first := flag.Uint64("first", 1, "the first seed")
 	seeds := flag.Uint64("seeds", 10_000, "how many seeds to run")
+	profile := flag.String("profile", "", "run the worlds of one profile instead of the swarm's")
 	limit := flag.Duration("for", 0, "end after this long, in the time of one processor; 0 for never")
 	flag.Parse()
 	began := time.Now()
@@ -88,7 +89,7 @@ func main() {
 		seed := *first + n
 		current.Store(int64(seed))
 		since.Store(int64(cpu(began)))
-		if property, text := run(seed); property != "" {
+		if property, text := run(seed, *profile); property != "" {
 			report(Verdict{Seeds: n + 1, Property: property, Seed: seed, Text: text})
 		}
 	}
@@ -96,13 +97,13 @@ func main() {
 }
 
 // run lives through one world and names the property that did not hold in it, if any.
-func run(seed uint64) (property, text string) {
+func run(seed uint64, profile string) (property, text string) {
 	defer func() {
 		if p := recover(); p != nil {
 			property, text = judge("no panic", fmt.Sprintf("%v\n%s", p, debug.Stack()))
 		}
 	}()
-	if f := sim.Run(seed, sim.Options{Codec: codec{}, Story: 1}).Failure; f != nil {
+	if f := sim.Run(seed, sim.Options{Codec: codec{}, Story: 1, Profile: profile}).Failure; f != nil {
 		return judge(f.Checker, f.Text)
 	}
 	return "", ""
