@@ -118,6 +118,9 @@ func (d *disk) over(r *damage) bool {
 		if core.Faulty() || !known || len(state.Faulty) > 0 {
 			return false
 		}
+		if status := core.Status(); status.Durable < min(status.Last, max(r.marks[i], r.ends[i])) {
+			return false // What came from the leader may go again with the power, and then the disk is as it was.
+		}
 		settled, known := m.group.configurations.settled()
 		if !known || m.group.leader() == nil {
 			return false

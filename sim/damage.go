@@ -19,6 +19,7 @@ type damage struct {
 	at       time.Duration
 	life     uint64       // of the process that ran when it was struck
 	marks    []raft.Index // by group: how much was committed
+	ends     []raft.Index // by group: where the log ended
 }
 
 // strayWrite is a write that the disk acknowledged and did not do where it was asked to.
@@ -38,6 +39,9 @@ func (d *disk) hurt(fault string, f *sectorFile, from, to int64) *damage {
 	hurt := &damage{fault: fault, file: f, from: from, to: to, at: w.now, life: d.host.life}
 	for _, g := range w.groups {
 		hurt.marks = append(hurt.marks, raft.Index(len(g.committed)))
+	}
+	for _, m := range d.host.members {
+		hurt.ends = append(hurt.ends, m.log.last())
 	}
 	d.rotten = append(d.rotten, hurt)
 	return hurt
