@@ -31,6 +31,10 @@ func (v Volume) Image(rng *rand.Rand) Volume {
 	return image
 }
 
+// Discard removes a file, if there is one, at once and for good: a loss of power does not bring it back. Of a file that is synced, what Image returns has
+// all the same but for the file, whether it was discarded before or was not yet, so that it does not matter when another goroutine comes to it.
+func (v Volume) Discard(name string) { delete(v.files, name) }
+
 // CrashNow ends the process of the world whose event this is, in the middle of what its machine does. It does not return. Only the goroutine that the
 // world called may call it.
 func CrashNow(at string) { panic(crashing{fault: "crash in I/O", at: at}) }

@@ -143,7 +143,20 @@ func (f *files) Remove(name string) error {
 		delete(f.dirs, path.Clean(name))
 		return nil
 	}
-	return f.volume.Remove(name)
+	if strings.HasPrefix(path.Base(name), "marker.") {
+		return f.volume.Remove(name) // The caller's goroutine does this one.
+	}
+	return f.discard(name)
+}
+
+// discard removes a file that is not needed any more. Pebble's goroutine and the store's do that when they come to it, so the chance of an image must not see
+// whether it has happened: as a change of names that is not durable it would change which others are lost. mu is held.
+func (f *files) discard(name string) error {
+	if _, err := f.volume.Open(name); err != nil {
+		return &fs.PathError{Op: "remove", Path: name, Err: fs.ErrNotExist}
+	}
+	f.volume.Discard(name)
+	return nil
 }
 
 // RemoveAll implements vfs.FS.
@@ -153,7 +166,7 @@ func (f *files) RemoveAll(name string) error {
 	name = path.Clean(name)
 	for _, other := range f.volume.Names() {
 		if other == name || strings.HasPrefix(other, name+"/") {
-			if err := f.volume.Remove(other); err != nil {
+			if err := f.discard(other); err != nil {
 				return err
 			}
 		}

@@ -1,10 +1,15 @@
 package kvsim
 
 import (
+	"bytes"
+	"errors"
 	"flag"
+	"math/rand/v2"
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/balsa-raft/balsa/engine"
 	"github.com/balsa-raft/balsa/raft"
@@ -63,6 +68,44 @@ func TestTheSameSeedGivesTheSameTrace(t *testing.T) {
 			if a.Hash != b.Hash || a.Events != b.Events {
 				t.Errorf("crash points %v, seed %d: trace %016x of %d events, then %016x of %d events", crashPoints, seed, a.Hash, a.Events, b.Hash, b.Events)
 			}
+		}
+	}
+}
+
+// TestWhenAFileIsRemovedDoesNotMatter: what a crash leaves of the other files is the same, whether Pebble had come to removing an old one or not.
+func TestWhenAFileIsRemovedDoesNotMatter(t *testing.T) {
+	for seed := range uint64(100) {
+		var left [2]string
+		for removed := range 2 {
+			f := newFiles()
+			old, err := f.Create("db/OPTIONS-000001", vfs.WriteCategoryUnspecified)
+			if err == nil {
+				_, err = old.Write(make([]byte, 1000))
+			}
+			if err = errors.Join(err, old.Sync(), f.volume.SyncDir("db")); err != nil {
+				t.Fatal(err)
+			}
+			if removed == 1 {
+				if err := f.Remove("db/OPTIONS-000001"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			table, err := f.Create("db/000002.sst", vfs.WriteCategoryUnspecified)
+			if err == nil {
+				_, err = table.Write(bytes.Repeat([]byte("table"), 1000))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			image := f.crashed(rand.New(rand.NewPCG(seed, 1)))
+			if content, err := image.volume.Open("db/000002.sst"); err == nil {
+				b := make([]byte, 5000)
+				n, _ := content.ReadAt(b, 0)
+				left[removed] = "there: " + string(b[:n])
+			}
+		}
+		if left[0] != left[1] {
+			t.Fatalf("seed %d: of the table %d bytes are left, and %d if an old file had been removed, or others", seed, len(left[0]), len(left[1]))
 		}
 	}
 }
