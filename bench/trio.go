@@ -20,7 +20,6 @@ type trio struct {
 	members  []balsa.Member
 	hosts    [3]*balsa.Host
 	running  [3][]*balsa.Group
-	elected  map[balsa.GroupID]balsa.Term // of each group, the term in which counting began
 	openedIn [3]time.Duration
 }
 

@@ -26,11 +26,11 @@ type asyncWriter struct {
 
 // controlBlock is struct iocb, and completion struct io_event, of linux/aio_abi.h; little endian.
 type controlBlock struct {
-	data      uint64
-	key       uint32
+	_         uint64 // data
+	_         uint32 // key
 	rwFlags   uint32
 	operation uint16
-	priority  int16
+	_         int16 // priority
 	file      uint32
 	address   uint64
 	length    uint64
@@ -41,8 +41,9 @@ type controlBlock struct {
 }
 
 type completion struct {
-	data, control uint64
-	result, more  int64
+	_, _   uint64 // data, control block
+	result int64
+	_      int64
 }
 
 const (
