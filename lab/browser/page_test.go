@@ -250,6 +250,7 @@ func TestKeyboardAlone(t *testing.T) {
 	p.until(`document.querySelector("#dialog").open`)
 	p.press(kb.Escape)
 	p.until(`!document.querySelector("#dialog").open`)
+	p.settled() // the dialog gives the focus back in the next frame
 	p.press(".", ".", "m")
 	p.until(`balsa.session.state.t > 0`)
 	p.at(400)
