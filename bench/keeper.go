@@ -16,9 +16,8 @@ import (
 // snapshot. Its state may have ballast: bytes that say nothing and have to be carried along.
 type keeper struct {
 	ballast int64
-	// captured counts the snapshots that were taken, written those that were written out, restored those that were taken over; writing is how many are being
-	// written.
-	captured, written, restored, writing atomic.Int64
+	// captured counts the snapshots that were taken, restored those that were taken over; writing is how many are being written.
+	captured, restored, writing atomic.Int64
 
 	mu    sync.Mutex
 	pages [][]uint64 // of each proposer, the set of its commands' numbers
@@ -125,7 +124,6 @@ func (s *keeperSnapshot) WriteTo(w io.Writer) (int64, error) {
 // Close implements io.Closer.
 func (s *keeperSnapshot) Close() error {
 	s.of.writing.Add(-1)
-	s.of.written.Add(1)
 	return nil
 }
 
