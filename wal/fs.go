@@ -41,6 +41,8 @@ type Streamer interface {
 	// Stream says that the file is written so from now on, and that its content from from on does not matter: a write may make zeroes of some of
 	// what comes after its end. A write before the end of the last one leaves everything else as it is.
 	Stream(from int64)
+	// StreamDone says that the file is not written to until Stream is called again: what streaming took is given up.
+	StreamDone() error
 	// SyncSoon says that Sync follows the next write: they may be done in one.
 	SyncSoon()
 }
@@ -50,4 +52,12 @@ func stream(f File, from int64) {
 	if s, ok := f.(Streamer); ok {
 		s.Stream(from)
 	}
+}
+
+// streamDone tells the file that it has been written.
+func streamDone(f File) error {
+	if s, ok := f.(Streamer); ok {
+		return s.StreamDone()
+	}
+	return nil
 }

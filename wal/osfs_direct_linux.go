@@ -22,11 +22,11 @@ const (
 // is kept, to be written again with what follows, as the page cache would.
 type directWriter struct {
 	mu   sync.Mutex
-	file *os.File // opened anew; nil if the file system has no direct writes
+	file *os.File // opened anew, for direct writes
 	size int64    // of the file: a write that would make it longer than asked goes through the cache
 	end  int64    // what is after it does not matter
 	buf  []byte   // aligned, of directBytes
-	tail []byte   // aligned; what the block that has end in it holds before end
+	tail []byte   // what the block that has end in it holds before end
 	at   int64    // of tail in the file, -1 if tail is not known
 
 	// soon says that a sync follows the next write, so that it may be durable by itself; behind that something was written which is not durable yet.
@@ -52,6 +52,9 @@ func (f *osFile) Stream(from int64) {
 	d.mu.Unlock()
 	f.direct.Store(d)
 }
+
+// StreamDone implements Streamer.
+func (f *osFile) StreamDone() error { return f.direct.Swap(nil).close() }
 
 // SyncSoon implements Streamer.
 func (f *osFile) SyncSoon() {
@@ -97,7 +100,7 @@ func (d *directWriter) write(f *os.File, b []byte, off int64) (done bool, err er
 		return false, nil
 	}
 	if d.buf == nil {
-		d.buf, d.tail = aligned(directBytes), aligned(directBlock)
+		d.buf, d.tail = aligned(directBytes), make([]byte, directBlock)
 	}
 	// A write that is durable by itself says nothing of those before it, and a file that grows has more to it than its blocks.
 	soon = soon && !d.behind && end <= d.size && int(off&(directBlock-1))+len(b) <= directBytes

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"testing"
+
+	"github.com/balsa-raft/balsa/raft"
 )
 
 // TestAStreamedFileReadsAsItWasWritten writes a file as the log does (filled with zeroes, then from front to back in pieces of all sizes, over
@@ -179,6 +181,39 @@ func TestASyncIsLeftOutOnlyWhereAllIsDurable(t *testing.T) {
 	}
 	check("a write into the middle", true)
 	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestASegmentThatIsFullGivesUpWhatStreamingTook: a log of a thousand segments does not keep a thousand buffers.
+func TestASegmentThatIsFullGivesUpWhatStreamingTook(t *testing.T) {
+	l := mustOpen(t, Options{FS: OSFS(), Dir: t.TempDir(), SegmentBytes: 16 << 10, Incarnation: 1})
+	appendEntries := func(first raft.Index) {
+		var entries []raft.Entry
+		for i := first; i < first+20; i++ {
+			data := make([]byte, 500)
+			entries = append(entries, raft.Entry{Term: 1, Index: i, Kind: raft.EntryCommand, Sum: raft.Sum(data), Data: data})
+		}
+		batch := Batch{Group: 1, HardState: &raft.HardState{Term: 1}, Entries: entries}
+		if err := l.Append([]Batch{batch}); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Sync(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for first := raft.Index(1); first < 200; first += 20 {
+		appendEntries(first)
+	}
+	if len(l.segments) < 5 {
+		t.Fatalf("the log has %d segments", len(l.segments))
+	}
+	for _, s := range l.segments[:len(l.segments)-1] {
+		if s.file.(*osFile).direct.Load() != nil {
+			t.Errorf("segment %d still has a buffer", s.number)
+		}
+	}
+	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -215,6 +215,9 @@ func (l *Log) roll(need int64) error {
 	if err != nil {
 		return err
 	}
+	if err := streamDone(old.file); err != nil {
+		return l.poison("close "+segmentName(l.dir, old.number)+" for writing", err)
+	}
 	l.mu.Lock()
 	old.end = l.flushed
 	l.segments, l.current = append(l.segments, seg), seg
