@@ -140,7 +140,7 @@ func NewHost(o Options, notify func(stage Stage, worker int)) (*Host, error) {
 	h.disk.host, h.disk.log = h, o.Log
 	h.forwardID.Store(o.Epoch << 20)
 	for i := range o.Workers {
-		h.workers = append(h.workers, &worker{host: h, number: i})
+		h.workers = append(h.workers, &worker{host: h, number: i, groups: map[*Group]struct{}{}})
 	}
 	return h, nil
 }
@@ -170,6 +170,11 @@ func (h *Host) Start(o StartOptions) (*Group, error) {
 	h.mu.Unlock()
 
 	g, err := restoreGroup(h, o)
+	if err == nil {
+		g.worker.mu.Lock()
+		g.worker.groups[g] = struct{}{}
+		g.worker.mu.Unlock()
+	}
 	h.mu.Lock()
 	if err != nil {
 		delete(h.groups, o.Group)

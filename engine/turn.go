@@ -2,7 +2,9 @@ package engine
 
 import (
 	"container/heap"
+	"maps"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,8 +18,9 @@ type worker struct {
 	number int
 
 	mu      sync.Mutex
-	queue   []*Group // groups whose inbox is not empty, each once, in order of arrival
-	stopped bool     // the last turn is about to be given: no more calls come in
+	queue   []*Group            // groups whose inbox is not empty, each once, in order of arrival
+	stopped bool                // the last turn is about to be given: no more calls come in
+	groups  map[*Group]struct{} // the worker's, from their start to the turn that drops them
 
 	// The turn's own.
 	spare     []*Group
@@ -30,12 +33,17 @@ type worker struct {
 
 func (w *worker) wake() { w.host.notify(StageTurn, w.number) }
 
-// stop gives the last turn, which answers all who still wait: the groups of a host that closes are closed, and no calls come in any more.
+// stop gives the last turn, which answers all who still wait: every group that was not dropped yet is closed and has its turn, also one that somebody else
+// is closing just now and has not touched yet, and no calls come in any more.
 func (w *worker) stop(clock Clock) {
 	w.mu.Lock()
 	w.stopped = true
+	left := slices.Collect(maps.Keys(w.groups))
 	w.mu.Unlock()
-	w.host.closeGroups()
+	for _, g := range left {
+		g.close()
+		g.touch()
+	}
 	w.turn(clock)
 }
 
@@ -314,6 +322,9 @@ func (g *Group) drop() {
 	g.reads.failAll(err)
 	g.dropTransfers()
 	g.spare.reset()
+	g.worker.mu.Lock()
+	delete(g.worker.groups, g)
+	g.worker.mu.Unlock()
 	g.setDeadline(math.MaxInt64)
 }
 
