@@ -16,7 +16,8 @@ type forward struct {
 	address string
 	expires time.Duration // when to give up hope of an answer
 	leader  raft.MemberID
-	moved   bool // another leader is known
+	disk    uint64 // of the leader
+	moved   bool   // another leader is known
 }
 
 // forwardPatience is how many election timeouts a leader has to answer that it has a request, which it does in the turn that finds it. A message may be lost
@@ -53,7 +54,7 @@ func (g *Group) forwardAll(calls []*call) {
 		case callTransfer:
 			m.Op, m.Sum = ForwardTransfer, raft.Sum(c.data)
 		}
-		g.forwards[id] = &forward{call: c, address: address, leader: leader, expires: g.worker.now + forwardPatience*g.host.options.Raft.ElectionTimeoutMax}
+		g.forwards[id] = &forward{call: c, address: address, leader: leader, disk: g.leaderDisk, expires: g.worker.now + forwardPatience*g.host.options.Raft.ElectionTimeoutMax}
 		g.worker.envelopes = append(g.worker.envelopes, Envelope{Group: g.id, To: address, Message: m})
 	}
 }
@@ -152,6 +153,11 @@ func (g *Group) receiveForwardReply(m *ForwardReply) {
 	}
 	delete(g.forwards, m.ID)
 	c := f.call
+	if m.Code != ForwardAccepted && m.Incarnation != f.disk {
+		// Another disk under the leader's identity was asked. That it did nothing says nothing of the leader, which a copy of the request may reach.
+		c.finish(outcome{err: ErrIndeterminate})
+		return
+	}
 	switch m.Code {
 	case ForwardAccepted:
 		switch {

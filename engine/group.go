@@ -42,6 +42,8 @@ type Group struct {
 	compact   compaction
 	lastSeq   uint64
 	role      raft.Role
+	// leaderDisk is the incarnation of the disk with which the leader of this term was heard.
+	leaderDisk uint64
 	// suspect is a leader whose host hung up. What it might not get is held until it is heard again, or another one leads.
 	suspect raft.MemberID
 

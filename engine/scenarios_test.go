@@ -270,6 +270,29 @@ func TestAForwardWithoutAnAnswerIsNotTriedAgain(t *testing.T) {
 	}
 }
 
+// Two disks under one identity are reached at one address: what the one that does not lead says of a request says nothing of a copy that the leader served.
+// The request was tried again, and refused in the end, though it had been applied.
+func TestARefusalOfAnotherDiskDoesNotCount(t *testing.T) {
+	s := newStage(t, 3, newAdder, nil)
+	leader, follower, _ := s.elect()
+	s.lose = func(e Envelope) bool {
+		if r, is := e.Message.(*ForwardReply); is {
+			r.Incarnation, r.Code = r.Incarnation+1, ForwardNotLeader
+		}
+		return false
+	}
+	var got error
+	answers := 0
+	follower.group.ProposeAsync(number(7), func(_ Result, err error) { got, answers = err, answers+1 })
+	s.pass(time.Second)
+	if answers != 1 || !errors.Is(got, ErrIndeterminate) {
+		t.Errorf("%d answers, the last %v: want one that says that the outcome is unknown", answers, got)
+	}
+	if n := leader.machine.(*adder).n; n != 1 {
+		t.Errorf("the command was applied %d times", n)
+	}
+}
+
 // hashicorp/raft #212: the log was compacted faster than a snapshot was sent, so that every snapshot was followed by the next.
 func TestTheLogKeepsWhatFollowsASnapshotThatIsOnItsWay(t *testing.T) {
 	s := newStage(t, 3, newAdder, func(o *Options) { o.CompactEntries, o.KeepEntries, o.CompactBytes = 10, 1, 1<<20 })

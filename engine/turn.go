@@ -280,6 +280,9 @@ func (g *Group) receive(e *Envelope) {
 			g.suspect = raft.NoMember
 		}
 		g.core.Receive(m)
+		if _, leads := m.(*raft.AppendRequest); leads && head.From == g.core.Leader() && head.Term == g.core.Term() {
+			g.leaderDisk = head.Incarnation // of one term there is one leader, and so one disk
+		}
 	}
 }
 
