@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -101,6 +102,34 @@ func TestALostPutIsFound(t *testing.T) {
 	}
 }
 
+// Two programs of one name could not be told apart in the report, and one that is not there would be found out after everything else.
+func TestNamedProgramsStandInBalsasPlace(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var named variants
+	for _, good := range []string{"old=" + self, "new=" + self} {
+		if err := named.Set(good); err != nil {
+			t.Errorf("%s: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"old=" + self, "etcd=" + self, "nothing=" + self, "a/b=" + self, "=" + self, self, "gone=" + self + "-gone"} {
+		if named.Set(bad) == nil {
+			t.Errorf("%s went through", bad)
+		}
+	}
+	p := plan{levels: []string{levelServer}, loads: []string{"put"}, clients: []int{1}, balsas: named}
+	cells := p.serverCells()
+	if len(cells) != 1 || !slices.Equal(cells[0].systems, []string{"old", "new", "etcd", "nothing"}) || p.programOf("new") != self || p.programOf("etcd") != "" {
+		t.Errorf("%v", cells)
+	}
+	s, err := Spec{System: "new", Program: self}.server()
+	if err != nil || s.name != "new" || s.binary != self || !slices.Contains(s.args(member{}, ""), "serve") {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
 func readRuns(t *testing.T, path string) [][]string {
 	t.Helper()
 	file, err := os.Open(path)
@@ -160,7 +189,7 @@ func TestSpreadIsMedianLeastAndGreatest(t *testing.T) {
 }
 
 func TestBadFlagsAreRefused(t *testing.T) {
-	for _, args := range [][]string{{}, {"walk"}, {"run", "-rounds", "0"}, {"run", "more"}, {"run", "-levels", "none"}} {
+	for _, args := range [][]string{{}, {"walk"}, {"run", "-rounds", "0"}, {"run", "more"}, {"run", "-levels", "none"}, {"run", "-levels", "server", "-systems", "etcd", "-balsa", "a=/bin/true"}} {
 		if err := command(t.Context(), args); err == nil {
 			t.Errorf("%q went through", args)
 		}

@@ -64,6 +64,7 @@ func runCommand(ctx context.Context, args []string) error {
 	flags.Var((*numbers)(&p.proposers), "proposers", "how `many` propose to a library at the same time")
 	flags.Var((*numbers)(&p.sizes), "sizes", "`bytes` of a library's command")
 	flags.Var((*numbers)(&p.groups), "groups", "how `many` groups a library has")
+	flags.Var((*variants)(&p.balsas), "balsa", "`name=program` of a balsa binary to measure as a server in place of the one of this tree; give it again to compare several")
 	flags.Var((*numbers)(&p.clients), "clients", "how `many` clients ask a server at the same time")
 	flags.Float64Var(&p.rate, "rate", 0, "requests a second in an open loop (default a closed loop)")
 	flags.IntVar(&p.rounds, "rounds", 5, "how often each measurement is made")
@@ -77,6 +78,9 @@ func runCommand(ctx context.Context, args []string) error {
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("what is %q? bench run takes flags only", flags.Arg(0))
+	}
+	if len(p.balsas) > 0 && !p.wants(p.systems, "balsa") {
+		return fmt.Errorf("-balsa names programs, and balsa is not among the systems %s", (*names)(&p.systems))
 	}
 	if p.rounds < 1 || p.measure <= 0 {
 		return fmt.Errorf("nothing can be measured in %d rounds of %v", p.rounds, p.measure)

@@ -19,6 +19,7 @@ type plan struct {
 	rounds                            int
 	warmup, measure                   time.Duration
 	profiles                          string // a directory, or nothing
+	balsas                            []variant
 }
 
 func (p *plan) wants(list []string, name string) bool {

@@ -19,7 +19,7 @@ func (r *run) report(dir string, args []string) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "# Measurements\n\n")
 	fmt.Fprintf(&text, "Made by `make bench` on %s in %s. One machine, one run: measure on yours.\n\n", r.began.UTC().Format("2006-01-02"), time.Since(r.began).Round(time.Minute))
-	writeTable(&text, []string{"what", "is"}, describe(args))
+	writeTable(&text, []string{"what", "is"}, append(describe(args), r.plan.describeVariants()...))
 	fmt.Fprintf(&text, "Figures are medians over %d rounds, with the least and the greatest. All systems are measured in each round, one after the other, each in a process and a directory of its own. ", r.plan.rounds)
 	fmt.Fprintf(&text, "A load runs for %v before it counts, and counts for %v. Afterwards every replica was asked for every write that was acknowledged. ", r.plan.warmup, r.plan.measure)
 	fmt.Fprintf(&text, "CPU is processor time for one operation: of libraries with the load, which runs in the same process; of servers all members together, without the load. ")

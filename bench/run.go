@@ -42,6 +42,9 @@ func (r *run) measure(ctx context.Context) error {
 			for j := range c.systems {
 				s := c.spec
 				s.System = c.systems[(j+round)%len(c.systems)]
+				if s.Level == levelServer {
+					s.Program = r.plan.programOf(s.System)
+				}
 				if r.plan.profiles != "" && s.Level == levelLibrary {
 					name := fmt.Sprintf("%s-%d-%db-%dg-%d.pprof", s.System, s.Workers, s.Size, s.Groups, round+1)
 					s.Profile = filepath.Join(r.plan.profiles, name)

@@ -74,9 +74,14 @@ func (p *plan) serverCells() []cell {
 		}
 		var systems []string
 		for _, s := range servers {
-			if p.wants(p.systems, s.name) && (s.program != nil || l.nothing) {
-				systems = append(systems, s.name)
+			if !p.wants(p.systems, s.name) || s.program == nil && !l.nothing {
+				continue
 			}
+			if s.name == "balsa" && len(p.balsas) > 0 {
+				systems = append(systems, p.balsaNames()...)
+				continue
+			}
+			systems = append(systems, s.name)
 		}
 		for _, n := range clients {
 			all = append(all, cell{Spec{
@@ -183,7 +188,7 @@ const requestLimit = 30 * time.Second
 
 // measureServer starts a cluster of server processes and lets clients ask, over as many connections as there are clients, but no more than a hundred.
 func measureServer(s Spec, dir string) (Result, error) {
-	system, err := findServer(s.System)
+	system, err := s.server()
 	if err != nil {
 		return Result{}, err
 	}

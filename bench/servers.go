@@ -26,6 +26,8 @@ type server struct {
 	program func(ctx context.Context, dir string) (string, error)
 	// args are those of one member, with everything else at its default.
 	args func(m member, initial string) []string
+	// binary, if set, is the program that was named on the command line.
+	binary string
 }
 
 // member is one server process.
@@ -115,7 +117,10 @@ type fleet struct {
 
 // startFleet starts the members and waits until each of them answers a linearizable read.
 func startFleet(s server, dir string, n int) (_ *fleet, err error) {
-	program := os.Getenv(programVariable(s.name))
+	program := s.binary
+	if program == "" {
+		program = os.Getenv(programVariable(s.name))
+	}
 	if s.program == nil {
 		if program, err = os.Executable(); err != nil {
 			return nil, err

@@ -30,11 +30,13 @@ type Spec struct {
 	Warmup, Measure time.Duration
 	// Profile is the file for a CPU profile of what counts, of libraries only; none by default. It costs a little, so figures with it are not for comparing.
 	Profile string
+	// Program is the binary of a server that was named beside the system; by default the one that this run has built.
+	Program string
 }
 
 // Cell is what systems are compared in: a Spec without the system.
 func (s Spec) Cell() Spec {
-	s.System, s.Profile = "", ""
+	s.System, s.Profile, s.Program = "", "", ""
 	return s
 }
 
