@@ -23,6 +23,8 @@ type checker interface {
 	// appended: m's log has new entries from here to its end; truncated: it loses those from here on.
 	appended(m *member, from raft.Index)
 	truncated(m *member, from raft.Index)
+	// compacted: m's core has given up the first entries of its log, and the disk has them still.
+	compacted(m *member)
 	// committed: m took the entries in this range for committed.
 	committed(m *member, from, to raft.Index)
 	// sent: a message of m leaves its host.
@@ -43,6 +45,7 @@ type nothing struct{}
 func (nothing) elected(*member, raft.Term, raft.Index)    {}
 func (nothing) appended(*member, raft.Index)              {}
 func (nothing) truncated(*member, raft.Index)             {}
+func (nothing) compacted(*member)                         {}
 func (nothing) committed(*member, raft.Index, raft.Index) {}
 func (nothing) sent(*member, raft.Message)                {}
 func (nothing) recovered(*member, *shadow)                {}
@@ -61,6 +64,6 @@ func newCheckers(g *group) []checker {
 		&checkDurable{group: g},
 		&checkMachine{group: g},
 		&checkPromise{group: g, votes: map[ballot]raft.MemberID{}},
-		&checkSnapshots{group: g, taken: map[*member]int{}},
+		&checkSnapshots{group: g, taken: map[*member]*snapshotsTaken{}},
 	}
 }

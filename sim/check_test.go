@@ -34,6 +34,16 @@ func find[C checker](g *group) (c C) {
 	return c
 }
 
+// takeSnapshots has a member take over more snapshots in the calm than it may need, and something happen before each.
+func takeSnapshots(w *World, g *group, m *member, between func()) {
+	w.healing, w.healed, w.regime.Calm = true, w.now, time.Hour
+	for range 2 * mostSnapshots {
+		w.now += 200 * time.Millisecond
+		between()
+		find[*checkSnapshots](g).restored(m, head{})
+	}
+}
+
 // TestEveryCheckerSees shows each checker a history that is wrong, and wants it to say so. What is not wrong about it is as it was in a run that is right.
 func TestEveryCheckerSees(t *testing.T) {
 	// newest is the index of the last entry that all have committed, applied and in their logs.
@@ -301,6 +311,23 @@ func TestEveryCheckerSees(t *testing.T) {
 			w.progress.groups[0].committed = w.now - 4*time.Second
 			w.progress.hosts[0].at, w.progress.hosts[1].at = w.now, w.now
 			w.progress.judge(g)
+		}},
+		{"snapshot after snapshot, each cut off from what follows it", "liveness", func(w *World, g *group) {
+			takeSnapshots(w, g, follower(g), func() {})
+		}},
+		{"snapshot after snapshot, of a log that is far beyond its bound each time it is cut, and short when the next arrives", "", func(w *World, g *group) {
+			bound := g.leader().host.program.compactBytes
+			takeSnapshots(w, g, follower(g), func() {
+				g.leader().host.program.compactBytes = 1
+				find[*checkSnapshots](g).compacted(g.leader())
+				g.leader().host.program.compactBytes = bound
+			})
+		}},
+		{"snapshot after snapshot, of a log that was far beyond its bound once", "liveness", func(w *World, g *group) {
+			g.leader().host.program.compactBytes = 1
+			find[*checkSnapshots](g).compacted(g.leader())
+			g.leader().host.program.compactBytes = 1 << 20
+			takeSnapshots(w, g, follower(g), func() { find[*checkSnapshots](g).compacted(g.leader()) })
 		}},
 		{"more in memory than there may be", "bounds", func(w *World, g *group) {
 			w.regime.Padding = 0

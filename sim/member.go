@@ -264,6 +264,9 @@ func (m *member) follow(core *raft.Core, cut raft.Index) {
 		}
 		m.log.begin(base)
 		m.changed()
+		for _, c := range m.group.checkers {
+			c.compacted(m)
+		}
 	}
 	keep := min(m.log.last(), core.LastIndex())
 	if cut > 0 {
