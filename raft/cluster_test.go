@@ -225,7 +225,7 @@ func (c *cluster) act(m *member, out Output) {
 		c.post(m, msg)
 	}
 	if len(out.AfterSync) > 0 {
-		m.held = append(m.held, heldMessages{seq: out.Seq, messages: out.AfterSync})
+		m.held = append(m.held, heldMessages{seq: out.Seq, messages: slices.Clone(out.AfterSync)})
 	}
 	c.applyCommitted(m, out)
 	m.reads = append(m.reads, out.Reads...)

@@ -48,6 +48,7 @@ type Core struct {
 	reads      readQueue
 
 	out   Output
+	lent  lent
 	dirty bool
 	// restoredLast is where the log ended when the member started: up to there entries are on disk and need not be in memory.
 	restoredLast Index
@@ -391,9 +392,6 @@ func (c *Core) ignore(from MemberID, rule string) {
 
 func (c *Core) event(e Event) {
 	e.Term = c.term
-	if c.out.Events == nil {
-		c.out.Events = make([]Event, 0, 4)
-	}
 	c.out.Events = append(c.out.Events, e)
 	c.dirty = true
 }

@@ -16,8 +16,34 @@ func (c *Core) Take() Output {
 	more := c.handOut()
 	c.out.Seq = c.disk.seq
 	out := c.out
-	c.out = Output{}
+	c.out = c.lent.recycle()
+	c.lent.events, c.lent.messages, c.lent.afterSync = out.Events, out.Messages, out.AfterSync
 	c.dirty = more
+	return out
+}
+
+// lent are the slices of the last Output. They are the caller's until the next Take, and then take what happens up to the one after it: a group with little to do
+// for each Take would otherwise leave mostly garbage behind.
+type lent struct {
+	events              []Event
+	messages, afterSync []Message
+}
+
+// keptSlice bounds the capacity of what is kept.
+const keptSlice = 64
+
+func (l *lent) recycle() (out Output) {
+	if cap(l.events) <= keptSlice {
+		out.Events = l.events[:0]
+	}
+	clear(l.messages)
+	clear(l.afterSync)
+	if cap(l.messages) <= keptSlice {
+		out.Messages = l.messages[:0]
+	}
+	if cap(l.afterSync) <= keptSlice {
+		out.AfterSync = l.afterSync[:0]
+	}
 	return out
 }
 
@@ -29,8 +55,8 @@ func (c *Core) persist() {
 		return
 	}
 	if hard != c.disk.emitted {
-		c.disk.emitted = hard
-		c.out.HardState = &hard
+		changed := hard // else each call would allocate it
+		c.disk.emitted, c.out.HardState = hard, &changed
 	}
 	if last >= c.disk.next {
 		c.out.Entries = c.log.slice(c.disk.next, last)
@@ -73,9 +99,6 @@ func (c *Core) handOut() (more bool) {
 func (c *Core) send(to MemberID, m Message) {
 	c.address(to, m)
 	if c.hardDurable() {
-		if c.out.Messages == nil {
-			c.out.Messages = make([]Message, 0, 4)
-		}
 		c.out.Messages = append(c.out.Messages, m)
 	} else {
 		c.out.AfterSync = append(c.out.AfterSync, m)
