@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/balsa-raft/balsa/raft"
@@ -73,11 +74,16 @@ func (q *applyQueue) close() {
 // readyGroups lists the groups whose machines have work.
 type readyGroups struct {
 	mu     sync.Mutex
-	groups []*Group
+	groups []*Group // from the one at next on; those before it were taken
+	next   int
+	taken  uint64
 }
 
 func (r *readyGroups) push(g *Group) {
 	r.mu.Lock()
+	if len(r.groups) == cap(r.groups) {
+		r.groups, r.next = slices.Delete(r.groups, 0, r.next), 0
+	}
 	r.groups = append(r.groups, g)
 	r.mu.Unlock()
 }
@@ -85,13 +91,23 @@ func (r *readyGroups) push(g *Group) {
 func (r *readyGroups) pop() *Group {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.groups) == 0 {
+	if r.next == len(r.groups) {
 		return nil
 	}
-	g := r.groups[0]
-	r.groups[0] = nil
-	r.groups = r.groups[1:]
+	g := r.groups[r.next]
+	r.groups[r.next] = nil
+	r.taken++
+	if r.next++; r.next == len(r.groups) {
+		r.groups, r.next = r.groups[:0], 0
+	}
 	return g
+}
+
+// waiting tells how many groups are on the list, and how many were ever taken from it.
+func (r *readyGroups) waiting() (n int, taken uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.groups) - r.next, r.taken
 }
 
 // Apply is one pass of the Apply stage: it takes one group that has work, and lets its machine do all of it. It blocks for as long as the machine

@@ -17,6 +17,8 @@ type compaction struct {
 	received receivedBody
 	// base is where the log begins.
 	base raft.Index
+	// grown is what was handed out to be applied, about, since the log's size was last looked at: that takes a lock which whoever writes the log holds.
+	grown uint64
 	// retryAt keeps a failed attempt from being repeated at once.
 	retryAt time.Duration
 }
@@ -36,7 +38,7 @@ func (g *Group) maybeCompact() {
 	applied := g.AppliedIndex()
 	entries := uint64(applied) - min(uint64(applied), uint64(max(c.base, g.core.FirstIndex()-1)))
 	byEntries := o.CompactEntries > 0 && entries > o.CompactEntries+o.KeepEntries
-	if !byEntries && (entries < 2 || g.host.options.Log.Bytes(g.id) <= o.CompactBytes) {
+	if !byEntries && (entries < 2 || !g.tooLong()) {
 		return
 	}
 	if g.compactTarget(applied) <= g.core.FirstIndex()-1 {
@@ -53,6 +55,19 @@ func (g *Group) maybeCompact() {
 		return
 	}
 	g.writeSnapshot(func(meta raft.SnapshotMeta, err error) { g.compacted(meta.Index, err) })
+}
+
+// tooLong tells whether the log is beyond its bound in bytes. It may be late by a 64th of that.
+func (g *Group) tooLong() bool {
+	c, bound := &g.compact, g.host.options.CompactBytes
+	if c.grown < bound/64 {
+		return false
+	}
+	if g.host.options.Log.Bytes(g.id) > bound {
+		return true
+	}
+	c.grown = 0
+	return false
 }
 
 // compacted cuts the log once the machine's state up to index at is safe without it.

@@ -186,16 +186,26 @@ func (d *disk) announce(done []persist) {
 		clear(d.after)
 		d.after = d.after[:0]
 	}
+	var held *worker // whose lists are locked: one turn learns of all
 	for i := range done {
 		p := &done[i]
 		if p.then != nil {
+			held.release()
+			held = nil
 			p.then()
 		}
-		if p.group != nil && p.seq > p.group.syncedSeq.Load() {
-			p.group.syncedSeq.Store(p.seq)
-			p.group.touch()
+		if p.group == nil || p.seq <= p.group.syncedSeq.Load() {
+			continue
 		}
+		p.group.syncedSeq.Store(p.seq)
+		if held != p.group.worker {
+			held.release()
+			held = p.group.worker
+			held.mu.Lock()
+		}
+		p.group.enqueueLocked()
 	}
+	held.release()
 }
 
 // blockedWrites tells whether writes wait for room, so that the stage tries again after a while.

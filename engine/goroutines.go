@@ -3,6 +3,7 @@ package engine
 import (
 	"math"
 	"runtime"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,6 +17,7 @@ func (h *Host) Run(clock Clock) {
 	for i := range wakes {
 		wakes[i] = make(chan struct{}, 1)
 	}
+	appliers := &appliers{most: int32(runtime.GOMAXPROCS(0))}
 	syncs, briefs, lengthies := make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
 	h.store.rest = h.rest(clock)
 	inner := h.notify
@@ -27,17 +29,14 @@ func (h *Host) Run(clock Clock) {
 		case StageSync:
 			wake(syncs)
 		case StageApply:
-			h.loops.Go(func() {
-				for h.Apply() {
-				}
-			})
+			appliers.start(h, false)
 		case StageBackground:
 			wake(briefs)
 			wake(lengthies)
 		}
 	}
 	for i, w := range h.workers {
-		h.loops.Go(func() { h.turnLoop(w, wakes[i], clock) })
+		h.loops.Go(func() { h.turnLoop(w, wakes[i], appliers, clock) })
 	}
 	h.loops.Go(func() { h.syncLoop(syncs) })
 	h.loops.Go(func() {
@@ -48,6 +47,53 @@ func (h *Host) Run(clock Clock) {
 	})
 }
 
+// appliers are the goroutines that let machines work: as many as can run at once take care of all groups, so that a thousand groups with a command each do not need a
+// thousand goroutines. Machines that block may hold them all; turns see to it that there is another one then.
+type appliers struct {
+	most    int32
+	running atomic.Int32
+}
+
+// start begins one more, unless there are as many as can run; extra, even then.
+func (a *appliers) start(h *Host, extra bool) {
+	if a.running.Add(1) > a.most && !extra {
+		a.running.Add(-1)
+		return
+	}
+	h.loops.Go(func() {
+		for h.Apply() {
+		}
+		a.running.Add(-1)
+		if n, _ := h.ready.waiting(); n > 0 {
+			a.start(h, false) // it came after the last look, and found nobody missing
+		}
+	})
+}
+
+// applyPatience is how long groups wait for machines that all appliers are busy with, before there is another applier.
+const applyPatience = 2 * time.Millisecond
+
+// overdue looks, once in a while, for groups that wait although no applier has taken one since the last look.
+type overdue struct {
+	taken uint64
+	since time.Duration
+}
+
+// look tells whether another applier is due, and when to look again.
+func (o *overdue) look(ready *readyGroups, now time.Duration) (due bool, next time.Duration) {
+	n, taken := ready.waiting()
+	if n == 0 || taken != o.taken {
+		o.taken, o.since = taken, now
+	}
+	if n == 0 {
+		return false, math.MaxInt64
+	}
+	if due = now-o.since >= applyPatience; due {
+		o.since = now
+	}
+	return due, o.since + applyPatience
+}
+
 func wake(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -56,11 +102,18 @@ func wake(c chan struct{}) {
 }
 
 // turnLoop gives a worker its turns: whenever something came in, and at the deadline.
-func (h *Host) turnLoop(w *worker, wake <-chan struct{}, clock Clock) {
+func (h *Host) turnLoop(w *worker, wake <-chan struct{}, appliers *appliers, clock Clock) {
+	var late overdue
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		next := w.turn(clock)
+		if due, again := late.look(&h.ready, w.now); again != math.MaxInt64 {
+			next = min(next, again)
+			if due {
+				appliers.start(h, true)
+			}
+		}
 		if next != math.MaxInt64 {
 			timer.Reset(max(next-clock(), 0))
 		} else {

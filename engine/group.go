@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -111,6 +112,7 @@ func restoreGroup(h *Host, o StartOptions) (*Group, error) {
 	g.apply.idle = make(chan struct{})
 	g.durable, _ = o.Machine.(DurableStateMachine)
 	g.reads.batches = map[uint64][]*readCall{}
+	g.compact.grown = math.MaxUint64 / 2 // the log may be as long as any
 	applied, err := g.restoreMachine(state)
 	if err != nil {
 		return nil, err
@@ -215,11 +217,10 @@ func (g *Group) touch() {
 	w := g.worker
 	w.mu.Lock()
 	g.enqueueLocked()
-	w.mu.Unlock()
-	w.wake()
+	w.release()
 }
 
-// enqueueLocked puts the group on the worker's list; worker.mu is held.
+// enqueueLocked puts the group on the worker's list; worker.mu is held, and is to be given back by release.
 func (g *Group) enqueueLocked() {
 	if !g.queued {
 		g.queued = true
@@ -233,26 +234,21 @@ func (g *Group) post(f func()) {
 	w.mu.Lock()
 	g.box.funcs = append(g.box.funcs, f)
 	g.enqueueLocked()
-	w.mu.Unlock()
-	w.wake()
+	w.release()
 }
 
 // maxInboxBytes bounds what peers can make a group hold between two turns; beyond it messages are dropped, as on a bad network.
 const maxInboxBytes = 128 << 20
 
-func (g *Group) deliver(e Envelope) {
+// deliverLocked puts what a peer sent into the inbox; worker.mu is held.
+func (g *Group) deliverLocked(e *Envelope) {
 	size := messageBytes(e.Message)
-	w := g.worker
-	w.mu.Lock()
 	if g.box.bytes+size > maxInboxBytes {
-		w.mu.Unlock()
 		return
 	}
 	g.box.bytes += size
-	g.box.envelopes = append(g.box.envelopes, e)
+	g.box.envelopes = append(g.box.envelopes, *e)
 	g.enqueueLocked()
-	w.mu.Unlock()
-	w.wake()
 }
 
 // messageBytes is about what a message holds on to in memory.

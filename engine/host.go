@@ -243,16 +243,23 @@ func (h *Host) Groups() []*Group {
 
 // Deliver implements Sink: it puts what peers sent into the inboxes of the groups it is for. Messages for groups that are not here are dropped.
 func (h *Host) Deliver(envelopes []Envelope) {
-	var g *Group
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	var held *worker // whose inboxes are locked: those of many groups are filled at once
 	for i := range envelopes {
 		e := &envelopes[i]
-		if g == nil || g.id != e.Group {
-			if g = h.Group(e.Group); g == nil {
-				continue
-			}
+		g := h.groups[e.Group]
+		if g == nil {
+			continue
 		}
-		g.deliver(*e)
+		if held != g.worker {
+			held.release()
+			held = g.worker
+			held.mu.Lock()
+		}
+		g.deliverLocked(e)
 	}
+	held.release()
 }
 
 // Disconnected implements Sink: what was forwarded to that host now has an unknown outcome, and a leader there may be gone.

@@ -188,12 +188,8 @@ func (g *Group) enqueue(c *call, size int64) error {
 		return g.closeReason()
 	}
 	g.box.calls = append(g.box.calls, c)
-	first := !g.queued
 	g.enqueueLocked()
-	w.mu.Unlock()
-	if first {
-		w.wake()
-	}
+	w.release()
 	return nil
 }
 

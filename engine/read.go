@@ -64,12 +64,8 @@ func (g *Group) enqueueRead(r *readCall) error {
 		return g.closeReason()
 	}
 	g.box.reads = append(g.box.reads, r)
-	first := !g.queued
 	g.enqueueLocked()
-	w.mu.Unlock()
-	if first {
-		w.wake()
-	}
+	w.release()
 	return nil
 }
 

@@ -19,6 +19,7 @@ type worker struct {
 
 	mu      sync.Mutex
 	queue   []*Group            // groups whose inbox is not empty, each once, in order of arrival
+	woken   bool                // a turn is on its way for them
 	stopped bool                // the last turn is about to be given: no more calls come in
 	groups  map[*Group]struct{} // the worker's, from their start to the turn that drops them
 
@@ -31,7 +32,19 @@ type worker struct {
 	proposals []raft.Proposal
 }
 
-func (w *worker) wake() { w.host.notify(StageTurn, w.number) }
+// release gives the lock back, and sees to it that a turn comes if a group waits for one. The first that was put on an empty list has woken the worker already:
+// until it takes the list nobody else has to. A nil worker has no lock.
+func (w *worker) release() {
+	if w == nil {
+		return
+	}
+	wake := len(w.queue) > 0 && !w.woken
+	w.woken = w.woken || wake
+	w.mu.Unlock()
+	if wake {
+		w.host.notify(StageTurn, w.number)
+	}
+}
 
 // stop gives the last turn, which answers all who still wait: every group that was not dropped yet is closed and has its turn, also one that somebody else
 // is closing just now and has not touched yet, and no calls come in any more.
@@ -54,7 +67,7 @@ func (w *worker) stop(clock Clock) {
 func (w *worker) turn(clock Clock) time.Duration {
 	w.mu.Lock()
 	run := w.queue
-	w.queue = w.spare[:0]
+	w.queue, w.woken = w.spare[:0], false
 	for _, g := range run {
 		g.box, g.spare = g.spare, g.box
 		g.queued = false
@@ -160,9 +173,13 @@ func (g *Group) handOut(out *raft.Output) {
 	}
 	if n := len(out.Committed); n > 0 {
 		g.commit.Store(uint64(out.Committed[n-1].Index))
+		for i := range out.Committed {
+			g.compact.grown += out.Committed[i].Size()
+		}
 		g.apply.push(g, applyTask{entries: out.Committed})
 	} else if out.CommittedTo >= out.CommittedFrom && out.CommittedTo != 0 {
 		g.commit.Store(uint64(out.CommittedTo))
+		g.compact.grown = math.MaxUint64 / 2 // however much that is
 		g.apply.push(g, applyTask{from: out.CommittedFrom, to: out.CommittedTo})
 	}
 	for _, r := range out.Reads {
