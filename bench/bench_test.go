@@ -9,12 +9,18 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/balsa-raft/balsa/bench/lean"
+	"github.com/balsa-raft/balsa/bench/load"
 )
 
 // TestMain lets the test's program be what bench starts itself as.
@@ -80,13 +86,134 @@ func TestServersAreMeasured(t *testing.T) {
 	}
 }
 
-func TestALostPutIsFound(t *testing.T) {
-	c := client{key: []byte("k"), value: make([]byte, 8)}
-	for range 5 {
-		c.next()
-		_ = c.note(nil)
+func TestServersAreMeasuredThroughGRPC(t *testing.T) {
+	out := t.TempDir()
+	err := command(t.Context(), []string{
+		"run", "-levels", "server", "-systems", "nothing", "-loads", "mixed", "-clients", "6", "-client", "lean,grpc", "-rounds", "1",
+		"-warmup", "10ms", "-measure", "200ms", "-dir", t.TempDir(), "-out", out,
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	c.next() // its answer never came
+	page, err := os.ReadFile(filepath.Join(out, "README.md"))
+	if err != nil || !strings.Contains(string(page), "\n### mixed, 6 clients, 256 bytes, 3 members, asked through grpc-go\n") {
+		t.Errorf("%v\n%s", err, page)
+	}
+}
+
+// Both clients are told the same by every system, in every load.
+func TestBothClientsAreToldTheSame(t *testing.T) {
+	dir := t.TempDir()
+	for _, s := range servers {
+		if s.program != nil {
+			var err error
+			if s.binary, err = s.program(t.Context(), dir); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f, err := startFleet(s, filepath.Join(dir, "data", s.name), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.stop()
+		if err := fillOne(t.Context(), pb.NewKVClient(f.conns[0])); err != nil && s.program != nil {
+			t.Fatal(err)
+		}
+		conn, err := lean.Dial(f.members[0].client, requestLimit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		for q := range questions {
+			if q == questionAll {
+				continue // the only load with it takes minutes to prepare
+			}
+			one, other := newClient(2*int(q), valueSize, always(q)), newClient(2*int(q)+1, valueSize, always(q))
+			if err := one.askGRPC(t.Context(), pb.NewKVClient(f.conns[0])); err != nil {
+				t.Fatal(err)
+			}
+			r := &load.Recorder{}
+			conn.Drive(&once{}, []lean.Client{&leanClient{client: &other, recorder: r}})
+			if other.wrong != nil || other.asked != 1 || other.acked != one.acked || q.writes() != (other.acked == 1) {
+				t.Errorf("%s, question %d: %d asked and %d acknowledged, %v; through grpc-go %d acknowledged", s.name, q, other.asked, other.acked, other.wrong, one.acked)
+			}
+			if writes := int64(other.acked); s.program != nil && other.revision != one.revision+writes {
+				t.Errorf("%s, question %d: revision %d through grpc-go, %d through lean afterwards", s.name, q, one.revision, other.revision)
+			}
+			if s.program != nil && q.writes() {
+				if err := f.check([]client{one, other}); err != nil {
+					t.Errorf("%s, question %d: %v", s.name, q, err)
+				}
+			}
+		}
+	}
+}
+
+// once is a pace at which one request is asked: whoever wants to know when the next one is due has its answer.
+type once struct{ due int }
+
+func (o *once) Due(now time.Time) time.Time {
+	o.due++
+	return now
+}
+
+func (o *once) Ended() bool { return o.due > 1 }
+
+// What generated code reads of an answer is what is read of it here.
+func TestAnswersAreUnderstood(t *testing.T) {
+	header := &pb.ResponseHeader{ClusterId: 1 << 63, MemberId: 7, Revision: 1 << 40, RaftTerm: 3}
+	pair := &mvccpb.KeyValue{Key: oneKey, Value: make([]byte, valueSize), Version: 3, CreateRevision: 1, ModRevision: 4, Lease: 9}
+	put := &pb.ResponseOp{Response: &pb.ResponseOp_ResponsePut{ResponsePut: &pb.PutResponse{Header: header}}}
+	for _, test := range []struct {
+		q    question
+		m    proto.Message
+		want told
+	}{
+		{questionPut, &pb.PutResponse{Header: header, PrevKv: pair}, told{revision: 1 << 40}},
+		{questionTxn, &pb.TxnResponse{Header: header, Succeeded: true, Responses: []*pb.ResponseOp{put, put}}, told{revision: 1 << 40, succeeded: true, operations: 2}},
+		{questionTxn, &pb.TxnResponse{Header: header, Responses: []*pb.ResponseOp{put}}, told{revision: 1 << 40, operations: 1}},
+		{questionStale, &pb.RangeResponse{Header: header, Kvs: []*mvccpb.KeyValue{pair, {}}, More: true, Count: 3}, told{revision: 1 << 40, pairs: 2, key: pair.Key, value: pair.Value}},
+		{questionFresh, &pb.RangeResponse{}, told{}},
+	} {
+		encoded, err := proto.Marshal(test.m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := understand(test.q, encoded); err != nil || !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%v: %+v, %v", test.m, got, err)
+		}
+		for cut := 1; cut < len(encoded); cut++ {
+			_, _ = understand(test.q, encoded[:cut]) // some of these are messages too; none is to make it panic
+		}
+	}
+	if _, err := understand(questionPut, []byte{0x0a, 0x7f, 1}); err == nil {
+		t.Error("half a message is understood")
+	}
+	wrong := []struct {
+		q question
+		t told
+	}{
+		{questionPut, told{}}, {questionPut, told{revision: 4}}, {questionTxn, told{revision: 5, operations: 1}}, {questionTxn, told{revision: 5, succeeded: true}},
+		{questionFresh, told{revision: 5}}, {questionFresh, told{revision: 5, pairs: 1, key: []byte("two"), value: make([]byte, valueSize)}},
+		{questionStale, told{revision: 5, pairs: 1, key: oneKey}}, {questionAll, told{revision: 5, pairs: manyKeys - 1}},
+	}
+	for _, w := range wrong {
+		c := newClient(0, 8, always(w.q))
+		c.revision = 5
+		if c.begin(); c.judge(w.q, w.t) == nil || c.wrong == nil || c.acked != 0 {
+			t.Errorf("question %d: %+v passes", w.q, w.t)
+		}
+	}
+}
+
+func TestALostPutIsFound(t *testing.T) {
+	c := newClient(0, 8, always(questionPut))
+	for i := range 5 {
+		if err := c.judge(c.begin(), told{revision: int64(i + 2)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.begin() // its answer never came
 	at := func(version int64, number byte) *pb.RangeResponse {
 		return &pb.RangeResponse{Kvs: []*mvccpb.KeyValue{{Version: version, Value: []byte{0, 0, 0, 0, 0, 0, 0, number}}}}
 	}
@@ -119,7 +246,7 @@ func TestNamedProgramsStandInBalsasPlace(t *testing.T) {
 			t.Errorf("%s went through", bad)
 		}
 	}
-	p := plan{levels: []string{levelServer}, loads: []string{"put"}, clients: []int{1}, balsas: named}
+	p := plan{levels: []string{levelServer}, loads: []string{"put"}, clients: []int{1}, clientKinds: []string{clientLean}, balsas: named}
 	cells := p.serverCells()
 	if len(cells) != 1 || !slices.Equal(cells[0].systems, []string{"old", "new", "etcd", "nothing"}) || p.programOf("new") != self || p.programOf("etcd") != "" {
 		t.Errorf("%v", cells)
@@ -189,7 +316,7 @@ func TestSpreadIsMedianLeastAndGreatest(t *testing.T) {
 }
 
 func TestBadFlagsAreRefused(t *testing.T) {
-	for _, args := range [][]string{{}, {"walk"}, {"run", "-rounds", "0"}, {"run", "more"}, {"run", "-levels", "none"}, {"run", "-levels", "server", "-systems", "etcd", "-balsa", "a=/bin/true"}} {
+	for _, args := range [][]string{{}, {"walk"}, {"run", "-rounds", "0"}, {"run", "more"}, {"run", "-levels", "none"}, {"run", "-client", "curl"}, {"run", "-levels", "server", "-systems", "etcd", "-balsa", "a=/bin/true"}} {
 		if err := command(t.Context(), args); err == nil {
 			t.Errorf("%q went through", args)
 		}

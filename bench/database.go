@@ -62,7 +62,11 @@ func growDatabase(ctx context.Context, g *growth, round int, tell func(growthRow
 		return err
 	}
 	defer func() { err = errors.Join(err, f.stop()) }()
-	conns, err := f.connect(databaseClients, false)
+	addresses, err := f.addresses(databaseClients, false)
+	if err != nil {
+		return err
+	}
+	conns, err := dialAll(addresses)
 	if err != nil {
 		return err
 	}

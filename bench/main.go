@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -55,7 +56,7 @@ func command(ctx context.Context, args []string) error {
 
 // runCommand measures everything that the flags ask for, and writes the report.
 func runCommand(ctx context.Context, args []string) error {
-	p := plan{proposers: []int{1, 64, 1024, 10000}, sizes: []int{16, 1024}, groups: []int{1, 48}, clients: []int{1, 1000}}
+	p := plan{proposers: []int{1, 64, 1024, 10000}, sizes: []int{16, 1024}, groups: []int{1, 48}, clients: []int{1, 1000}, clientKinds: []string{clientLean}}
 	var dir, out string
 	flags := flag.NewFlagSet("bench run", flag.ExitOnError)
 	flags.Var((*names)(&p.levels), "levels", "`levels` to measure: limit, library, server (default all)")
@@ -66,6 +67,7 @@ func runCommand(ctx context.Context, args []string) error {
 	flags.Var((*numbers)(&p.groups), "groups", "how `many` groups a library has")
 	flags.Var((*variants)(&p.balsas), "balsa", "`name=program` of a balsa binary to measure as a server in place of the one of this tree; give it again to compare several")
 	flags.Var((*numbers)(&p.clients), "clients", "how `many` clients ask a server at the same time")
+	flags.Var((*names)(&p.clientKinds), "client", "`kinds` of clients that ask servers: lean, which costs little; grpc, which is grpc-go's; lean,grpc compares them")
 	flags.Float64Var(&p.rate, "rate", 0, "requests a second in an open loop (default a closed loop)")
 	flags.IntVar(&p.rounds, "rounds", 5, "how often each measurement is made")
 	flags.DurationVar(&p.warmup, "warmup", time.Second, "how long a load runs before it counts")
@@ -81,6 +83,11 @@ func runCommand(ctx context.Context, args []string) error {
 	}
 	if len(p.balsas) > 0 && !p.wants(p.systems, "balsa") {
 		return fmt.Errorf("-balsa names programs, and balsa is not among the systems %s", (*names)(&p.systems))
+	}
+	for _, kind := range p.clientKinds {
+		if !slices.Contains(clientKinds, kind) {
+			return fmt.Errorf("there is no client %q; there are %q", kind, clientKinds)
+		}
 	}
 	if p.rounds < 1 || p.measure <= 0 {
 		return fmt.Errorf("nothing can be measured in %d rounds of %v", p.rounds, p.measure)

@@ -20,6 +20,7 @@ type plan struct {
 	warmup, measure                   time.Duration
 	profiles                          string // a directory, or nothing
 	balsas                            []variant
+	clientKinds                       []string // of clients
 }
 
 func (p *plan) wants(list []string, name string) bool {

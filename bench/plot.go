@@ -31,6 +31,9 @@ func plotsOf(level string, summaries []summary) []plot {
 		}
 		kinds = append(kinds, kind)
 		name := strings.NewReplacer(" ", "-", ",", "").Replace(fmt.Sprintf("%s-%s-%db-%dg-%dm", level, kind.Load, kind.Size, kind.Groups, kind.Members))
+		if kind.Client == clientGRPC {
+			name += "-grpc"
+		}
 		plots = append(plots,
 			newPlot(name+"-rate.svg", "Operations a second: "+title(kind), "", kind, summaries, func(r row) spread { return r.perSecond }),
 			newPlot(name+"-p99.svg", "p99 in milliseconds: "+title(kind), "", kind, summaries, func(r row) spread {

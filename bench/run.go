@@ -94,6 +94,7 @@ func (r *run) writeRuns(path string) error {
 	rows := [][]string{{
 		"level", "load", "system", "workers", "bytes", "groups", "members", "rate", "round", "done", "failed", "per_second",
 		"p50_us", "p90_us", "p99_us", "p999_us", "max_us", "cpu_us_per_op", "fsyncs_per_op", "elections", "memory_bytes", "failure",
+		"client", "client_cpu_us_per_op", "own_memory_bytes",
 	}}
 	number := func(x float64) string { return strconv.FormatFloat(x, 'g', 6, 64) }
 	for _, x := range r.results {
@@ -106,6 +107,7 @@ func (r *run) writeRuns(path string) error {
 			s.Level, s.Load, s.System, strconv.Itoa(s.Workers), strconv.Itoa(s.Size), strconv.Itoa(s.Groups), strconv.Itoa(s.Members), number(s.Rate),
 			strconv.Itoa(x.Round), strconv.FormatUint(x.Done, 10), strconv.FormatUint(x.Failed, 10), number(x.PerSecond),
 			number(x.P50), number(x.P90), number(x.P99), number(x.P999), number(x.Worst), number(x.CPU), syncs, strconv.FormatUint(x.Elections, 10), strconv.FormatInt(x.Memory, 10), x.Failure,
+			s.Client, number(x.ClientCPU), strconv.FormatInt(x.OwnMemory, 10),
 		})
 	}
 	return errors.Join(w.WriteAll(rows), file.Close())

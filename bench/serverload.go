@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"google.golang.org/grpc"
 
 	"github.com/balsa-raft/balsa/bench/load"
 )
@@ -32,21 +30,21 @@ type serverLoad struct {
 	clients []int
 	// nothing says that a server which does nothing can be asked that.
 	nothing bool
-	// prepare fills the store. ask is one request of one client.
+	// prepare fills the store. next is what a client asks after so many requests.
 	prepare func(ctx context.Context, kv pb.KVClient) error
-	ask     func(c *client, ctx context.Context) error
+	next    func(asked uint64) question
 }
 
 // serverLoads are all of them, in the order of the report.
 var serverLoads = []serverLoad{
-	{name: "put", what: "each client puts its key, over all members", members: 3, nothing: true, ask: (*client).put},
-	{name: "put to the leader", what: "the same, all to the leader", members: 3, toLeader: true, nothing: true, ask: (*client).put},
-	{name: "linearizable range", what: "each client reads a key, which has to be fresh", members: 3, nothing: true, prepare: fillOne, ask: (*client).readFresh},
-	{name: "serializable range", what: "each client reads a key, which may be stale", members: 3, nothing: true, prepare: fillOne, ask: (*client).readStale},
-	{name: "transaction", what: "each client compares and puts its key in a transaction", members: 3, nothing: true, ask: (*client).txn},
-	{name: "mixed", what: "nine fresh reads to one put", members: 3, nothing: true, prepare: fillOne, ask: (*client).mix},
-	{name: "range over 100,000 keys", what: "a client reads all of 100,000 keys", members: 3, clients: []int{1}, prepare: fillMany, ask: (*client).readAll},
-	{name: "put to one member", what: "each client puts its key, in a cluster of one", members: 1, nothing: true, ask: (*client).put},
+	{name: "put", what: "each client puts its key, over all members", members: 3, nothing: true, next: always(questionPut)},
+	{name: "put to the leader", what: "the same, all to the leader", members: 3, toLeader: true, nothing: true, next: always(questionPut)},
+	{name: "linearizable range", what: "each client reads a key, which has to be fresh", members: 3, nothing: true, prepare: fillOne, next: always(questionFresh)},
+	{name: "serializable range", what: "each client reads a key, which may be stale", members: 3, nothing: true, prepare: fillOne, next: always(questionStale)},
+	{name: "transaction", what: "each client compares and puts its key in a transaction", members: 3, nothing: true, next: always(questionTxn)},
+	{name: "mixed", what: "nine fresh reads to one put", members: 3, nothing: true, prepare: fillOne, next: mix},
+	{name: "range over 100,000 keys", what: "a client reads all of 100,000 keys", members: 3, clients: []int{1}, prepare: fillMany, next: always(questionAll)},
+	{name: "put to one member", what: "each client puts its key, in a cluster of one", members: 1, nothing: true, next: always(questionPut)},
 }
 
 func serverLoadTitle(name string) string { return name }
@@ -84,83 +82,24 @@ func (p *plan) serverCells() []cell {
 			systems = append(systems, s.name)
 		}
 		for _, n := range clients {
-			all = append(all, cell{Spec{
-				Level: levelServer, Load: l.name, Workers: n, Size: valueSize, Members: l.members, Rate: p.rate, Warmup: p.warmup, Measure: p.measure,
-			}, systems})
+			for _, kind := range p.clientKinds {
+				all = append(all, cell{Spec{
+					Level: levelServer, Load: l.name, Workers: n, Size: valueSize, Members: l.members, Client: kind, Rate: p.rate, Warmup: p.warmup, Measure: p.measure,
+				}, systems})
+			}
 		}
 	}
 	return all
 }
 
-// client is one of those that ask. Its puts go to a key of its own, and each value says as which put it came.
-type client struct {
-	kv       pb.KVClient
-	key      []byte
-	value    []byte
-	tried    uint64 // puts, whatever became of them
-	acked    uint64 // puts that were acknowledged
-	lastAck  uint64 // the number of the last one
-	requests uint64
-	_        [64]byte
-}
+func always(q question) func(uint64) question { return func(uint64) question { return q } }
 
-func (c *client) next() []byte {
-	c.tried++
-	binary.BigEndian.PutUint64(c.value, c.tried)
-	return c.value
-}
-
-func (c *client) note(err error) error {
-	if err == nil {
-		c.acked++
-		c.lastAck = c.tried
+// mix is nine fresh reads to one put.
+func mix(asked uint64) question {
+	if asked%10 == 9 {
+		return questionPut
 	}
-	return err
-}
-
-func (c *client) put(ctx context.Context) error {
-	_, err := c.kv.Put(ctx, &pb.PutRequest{Key: c.key, Value: c.next()})
-	return c.note(err)
-}
-
-func (c *client) txn(ctx context.Context) error {
-	response, err := c.kv.Txn(ctx, &pb.TxnRequest{
-		Compare: []*pb.Compare{{Target: pb.Compare_VERSION, Result: pb.Compare_GREATER, Key: c.key, TargetUnion: &pb.Compare_Version{Version: -1}}},
-		Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: c.key, Value: c.next()}}}},
-	})
-	if err == nil && !response.Succeeded {
-		return fmt.Errorf("a version is not greater than -1")
-	}
-	return c.note(err)
-}
-
-// oneKey is what reads read.
-var oneKey = []byte("one")
-
-func (c *client) readFresh(ctx context.Context) error { return c.read(ctx, false) }
-func (c *client) readStale(ctx context.Context) error { return c.read(ctx, true) }
-
-func (c *client) read(ctx context.Context, stale bool) error {
-	response, err := c.kv.Range(ctx, &pb.RangeRequest{Key: oneKey, Serializable: stale})
-	if err == nil && len(response.Kvs) != 1 {
-		return fmt.Errorf("the key that was put before is not there")
-	}
-	return err
-}
-
-func (c *client) mix(ctx context.Context) error {
-	if c.requests++; c.requests%10 == 0 {
-		return c.put(ctx)
-	}
-	return c.readFresh(ctx)
-}
-
-func (c *client) readAll(ctx context.Context) error {
-	response, err := c.kv.Range(ctx, &pb.RangeRequest{Key: []byte("many/"), RangeEnd: []byte("many0")})
-	if err == nil && len(response.Kvs) != manyKeys {
-		return fmt.Errorf("%d of %d keys", len(response.Kvs), manyKeys)
-	}
-	return err
+	return questionFresh
 }
 
 func fillOne(ctx context.Context, kv pb.KVClient) error {
@@ -212,43 +151,50 @@ func measureServer(s Spec, dir string) (Result, error) {
 	if s.Connections > 0 {
 		connections = s.Connections
 	}
-	conns, err := f.connect(connections, what.toLeader)
+	addresses, err := f.addresses(connections, what.toLeader)
 	if err != nil {
 		return Result{}, err
 	}
-	defer closeAll(conns)
 	clients := make([]client, s.Workers)
 	for i := range clients {
-		clients[i] = client{kv: pb.NewKVClient(conns[i%len(conns)]), key: fmt.Appendf(nil, "client/%06d", i), value: make([]byte, max(s.Size, 8))}
+		clients[i] = newClient(i, s.Size, what.next)
+	}
+	drive, err := connectClients(s.Client, addresses, clients)
+	if err != nil {
+		return Result{}, err
 	}
 	before, err := f.term()
 	if err != nil {
 		return Result{}, err
 	}
-	used := newUsage(f.pids()...)
+	used, own := newUsage(f.pids()...), newOwnCPU()
 	defer used.close()
 	l := s.load()
-	l.Begin, l.End = used.begin, used.end
-	out := load.Run(l, func(worker int) error {
-		ctx, cancel := context.WithTimeout(context.Background(), requestLimit)
-		defer cancel()
-		return what.ask(&clients[worker], ctx)
-	})
+	l.Begin = func() { used.begin(); own.begin() }
+	l.End = func() { own.end(); used.end() }
+	out := load.Drive(l, drive)
 	result := Result{Spec: s}
 	result.fill(out)
 	used.fill(&result)
+	own.fill(&result)
 	after, err := f.term()
 	if err != nil {
 		return result, err
 	}
 	result.Elections = after - before
+	for i := range clients {
+		if clients[i].wrong != nil {
+			return result, fmt.Errorf("client %d was answered wrong: %w", i, clients[i].wrong)
+		}
+	}
 	if system.program == nil {
 		return result, nil
 	}
 	return result, f.check(clients)
 }
 
-func (f *fleet) connect(n int, toLeader bool) ([]*grpc.ClientConn, error) {
+// addresses are those that n connections go to.
+func (f *fleet) addresses(n int, toLeader bool) ([]string, error) {
 	leader := 0
 	if toLeader {
 		var err error
@@ -256,26 +202,15 @@ func (f *fleet) connect(n int, toLeader bool) ([]*grpc.ClientConn, error) {
 			return nil, err
 		}
 	}
-	var conns []*grpc.ClientConn
+	var all []string
 	for i := range n {
 		m := f.members[leader]
 		if !toLeader {
 			m = f.members[i%len(f.members)]
 		}
-		conn, err := dialMember(m.client)
-		if err != nil {
-			closeAll(conns)
-			return nil, err
-		}
-		conns = append(conns, conn)
+		all = append(all, m.client)
 	}
-	return conns, nil
-}
-
-func closeAll(conns []*grpc.ClientConn) {
-	for _, conn := range conns {
-		conn.Close()
-	}
+	return all, nil
 }
 
 // check asks every member, linearizably, for the key of every client that put. Each put makes one version of the key: there have to be as many as were acknowledged, and no
@@ -298,18 +233,6 @@ func (f *fleet) check(clients []client) error {
 				return fmt.Errorf("at %s: %w", f.members[i].name, err)
 			}
 		}
-	}
-	return nil
-}
-
-func (c *client) check(r *pb.RangeResponse) error {
-	var versions, last uint64
-	if len(r.Kvs) > 0 {
-		versions, last = uint64(r.Kvs[0].Version), binary.BigEndian.Uint64(r.Kvs[0].Value)
-	}
-	if versions < c.acked || versions > c.tried || last < c.lastAck || last > c.tried {
-		return fmt.Errorf("%s was put %d times and acknowledged %d times, at last as number %d, and has %d versions, the last of which is number %d",
-			c.key, c.tried, c.acked, c.lastAck, versions, last)
 	}
 	return nil
 }

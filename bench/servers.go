@@ -90,7 +90,7 @@ func programVariable(name string) string { return "BALSA_BENCH_PROGRAM_" + strin
 func (r *run) buildServers(ctx context.Context, cells []cell) error {
 	for _, s := range servers {
 		takesPart := slices.ContainsFunc(cells, func(c cell) bool { return c.spec.Level == levelServer && slices.Contains(c.systems, s.name) })
-		if !takesPart || s.program == nil {
+		if !takesPart || s.program == nil || r.plan.programOf(s.name) != "" {
 			continue
 		}
 		fmt.Fprintf(r.progress, "building %s\n", s.name)

@@ -23,6 +23,8 @@ type Spec struct {
 	Workers, Size, Groups, Members int
 	// Connections carry the workers of a server; 0 means as many as there are workers, and at most a hundred.
 	Connections int
+	// Client is what asks servers.
+	Client string
 	// Quiesce lets a library's groups fall silent when they had nothing to do for so long; 0 keeps them awake. Only Balsa knows it.
 	Quiesce time.Duration
 	// Rate makes an open loop of so many requests a second.
@@ -54,6 +56,9 @@ func (s Spec) String() string {
 	if s.Members > 0 {
 		text += fmt.Sprintf(", %d members", s.Members)
 	}
+	if s.Client == clientGRPC {
+		text += ", through grpc-go"
+	}
 	if s.Rate > 0 {
 		text += fmt.Sprintf(", %g/s", s.Rate)
 	}
@@ -74,12 +79,14 @@ type Result struct {
 	P50, P90, P99, P999, Worst float64
 	// CPU is processor time for one operation: of servers without who asks them, of libraries with it, since it is one process.
 	CPU float64
+	// ClientCPU is processor time of who asks servers, for one operation.
+	ClientCPU float64
 	// Syncs are calls of fsync and fdatasync for one operation, in all replicas together; -1 if they could not be counted.
 	Syncs float64
 	// Elections is how many terms began while it counted, in all groups.
 	Elections uint64
-	// Memory is the most bytes that were resident: in a library's process, in the largest server.
-	Memory int64
+	// Memory is the most bytes that were resident while it counted: in a library's process, in the largest server. OwnMemory is the same without mapped files.
+	Memory, OwnMemory int64
 	// Failure says why the measurement does not count.
 	Failure string
 }

@@ -26,6 +26,8 @@ type row struct {
 	system                           string
 	rounds, failed                   int
 	perSecond, p50, p99, cpu, memory spread
+	clientCPU, own                   spread
+	lost                             uint64 // requests that failed, in all rounds
 	syncs                            spread
 	syncsCounted                     bool
 	elections                        uint64  // in all rounds
@@ -61,7 +63,7 @@ func summarize(results []Result) []summary {
 }
 
 func (r *row) gather(cell Spec, results []Result) {
-	var perSecond, p50, p99, cpu, memory, syncs []float64
+	var perSecond, p50, p99, cpu, memory, syncs, clientCPU, own []float64
 	for _, x := range results {
 		if x.Spec.Cell() != cell || x.Spec.System != r.system {
 			continue
@@ -76,11 +78,14 @@ func (r *row) gather(cell Spec, results []Result) {
 		r.worst = max(r.worst, x.Worst)
 		perSecond, p50, p99 = append(perSecond, x.PerSecond), append(p50, x.P50), append(p99, x.P99)
 		cpu, memory = append(cpu, x.CPU), append(memory, float64(x.Memory))
+		clientCPU, own = append(clientCPU, x.ClientCPU), append(own, float64(x.OwnMemory))
+		r.lost += x.Failed
 		if x.Syncs >= 0 {
 			syncs = append(syncs, x.Syncs)
 		}
 	}
 	r.perSecond, r.p50, r.p99, r.cpu, r.memory = spreadOf(perSecond), spreadOf(p50), spreadOf(p99), spreadOf(cpu), spreadOf(memory)
+	r.clientCPU, r.own = spreadOf(clientCPU), spreadOf(own)
 	r.syncs, r.syncsCounted = spreadOf(syncs), len(syncs) > 0
 }
 

@@ -32,17 +32,34 @@ func CPU(pid int) (time.Duration, error) {
 	return time.Duration(user+kernel) * clockTick, err
 }
 
-// PeakMemory returns the most memory that a process has had resident, in bytes.
-func PeakMemory(pid int) (int64, error) {
+// Memory is what a process has resident, in bytes.
+type Memory struct {
+	// Peak is the most since it was last reset, or since the process began. It counts pages of files that are mapped, which the system can take back.
+	Peak int64
+	// Own is what is not of files now.
+	Own int64
+}
+
+// ReadMemory returns what a process has resident.
+func ReadMemory(pid int) (Memory, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return 0, err
+		return Memory{}, err
 	}
-	for line := range strings.Lines(string(data)) {
-		if rest, found := strings.CutPrefix(line, "VmHWM:"); found {
-			kilobytes, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
-			return kilobytes << 10, err
+	var m Memory
+	for name, into := range map[string]*int64{"VmHWM:": &m.Peak, "RssAnon:": &m.Own} {
+		_, rest, found := strings.Cut(string(data), "\n"+name)
+		line, _, _ := strings.Cut(rest, "\n")
+		kilobytes, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(line), " kB"), 10, 64)
+		if !found || err != nil {
+			return Memory{}, fmt.Errorf("/proc/%d/status has no %s", pid, name)
 		}
+		*into = kilobytes << 10
 	}
-	return 0, fmt.Errorf("/proc/%d/status has no VmHWM", pid)
+	return m, nil
+}
+
+// ResetPeak makes the peak of a process what it has now.
+func ResetPeak(pid int) error {
+	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
 }

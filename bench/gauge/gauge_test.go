@@ -3,6 +3,8 @@ package gauge
 import (
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"testing"
 )
 
@@ -14,8 +16,30 @@ func TestThisProcessIsGauged(t *testing.T) {
 		}
 		n++
 	}
-	if peak, err := PeakMemory(os.Getpid()); err != nil || peak < 1<<20 {
-		t.Errorf("%d bytes, %v", peak, err)
+	if m, err := ReadMemory(os.Getpid()); err != nil || m.Own < 1<<20 || m.Peak < m.Own {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
+
+// The peak is of what came after it was reset.
+func TestThePeakIsReset(t *testing.T) {
+	const much = 64 << 20
+	held := make([]byte, much)
+	for i := range held {
+		held[i] = 1
+	}
+	before, err := ReadMemory(os.Getpid())
+	if err != nil || before.Own < much {
+		t.Fatalf("%+v, %v", before, err)
+	}
+	runtime.KeepAlive(held)
+	held = nil
+	debug.FreeOSMemory()
+	if err := ResetPeak(os.Getpid()); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := ReadMemory(os.Getpid()); err != nil || after.Peak > before.Peak-much/2 || after.Own > before.Own-much/2 {
+		t.Errorf("%+v after %+v, %v", after, before, err)
 	}
 }
 

@@ -61,60 +61,93 @@ func (s *shard) record(took time.Duration, err error) {
 	_ = s.latency.RecordValue(min(max(took.Microseconds(), 1), longest)) // it is in range
 }
 
-// Run asks with all workers. ask is called by one goroutine per worker, which is numbered from 0.
-func Run(l Load, ask func(worker int) error) Outcome {
-	var (
-		all             [shards]shard
-		counting, ended atomic.Bool
-		wait            sync.WaitGroup
-		start           = time.Now()
-		next            atomic.Int64
-	)
-	for i := range all {
-		all[i].latency = hdrhistogram.New(1, longest, 2)
+// Recorder takes down how long requests took, and says when the next one is due. It may be used by many goroutines.
+type Recorder struct {
+	rate            float64
+	start           time.Time
+	next            atomic.Int64
+	counting, ended atomic.Bool
+	shards          [shards]shard
+}
+
+// Due is when the next request is due that somebody is free to ask: in a closed loop now, in an open one at the next of the times that are fixed.
+func (r *Recorder) Due(now time.Time) time.Time {
+	if r.rate <= 0 {
+		return now
 	}
-	for worker := range l.Workers {
+	return r.start.Add(time.Duration(float64(r.next.Add(1)-1) / r.rate * float64(time.Second)))
+}
+
+// Record takes down a request of a worker, which was answered so long after it was due.
+func (r *Recorder) Record(worker int, took time.Duration, err error) {
+	if r.counting.Load() {
+		r.shards[worker%shards].record(took, err)
+	}
+}
+
+// Ended says that nobody is to ask any more.
+func (r *Recorder) Ended() bool { return r.ended.Load() }
+
+// Ask asks with so many workers until the recorder has ended. ask is called by one goroutine per worker, which is numbered from 0.
+func (r *Recorder) Ask(workers int, ask func(worker int) error) {
+	var wait sync.WaitGroup
+	for worker := range workers {
 		wait.Go(func() {
-			mine := &all[worker%shards]
-			for !ended.Load() {
-				due := time.Now()
-				if l.Rate > 0 {
-					due = start.Add(time.Duration(float64(next.Add(1)-1) / l.Rate * float64(time.Second)))
+			for !r.Ended() {
+				due := r.Due(time.Now())
+				if r.rate > 0 {
 					time.Sleep(time.Until(due))
 				}
 				err := ask(worker)
-				took := time.Since(due)
-				if counting.Load() {
-					mine.record(took, err)
-				}
+				r.Record(worker, time.Since(due), err)
 				if err != nil {
 					time.Sleep(time.Millisecond) // whoever was refused comes back in a moment, rather than at once and for nothing
 				}
 			}
 		})
 	}
+	wait.Wait()
+}
+
+// Run measures with all workers of the load, each of which asks one request after the other.
+func Run(l Load, ask func(worker int) error) Outcome {
+	return Drive(l, func(r *Recorder) { r.Ask(l.Workers, ask) })
+}
+
+// Drive measures what asks by itself: drive asks with all workers until the recorder has ended, and returns when all have been answered.
+func Drive(l Load, drive func(*Recorder)) Outcome {
+	r := &Recorder{rate: l.Rate, start: time.Now()}
+	for i := range r.shards {
+		r.shards[i].latency = hdrhistogram.New(1, longest, 2)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		drive(r)
+	}()
 	time.Sleep(l.Warmup)
 	if l.Begin != nil {
 		l.Begin()
 	}
 	began := time.Now()
-	counting.Store(true)
+	r.counting.Store(true)
 	time.Sleep(l.Measure)
-	counting.Store(false)
+	r.counting.Store(false)
 	elapsed := time.Since(began)
 	if l.End != nil {
 		l.End()
 	}
-	ended.Store(true)
-	wait.Wait()
+	r.ended.Store(true)
+	<-done
 
 	out := Outcome{Elapsed: elapsed, Latency: hdrhistogram.New(1, longest, 2)}
-	for i := range all {
-		out.Done += all[i].done
-		out.Failed += all[i].failed
-		out.Latency.Merge(all[i].latency)
-		if all[i].err != nil {
-			out.Error = all[i].err
+	for i := range r.shards {
+		s := &r.shards[i]
+		out.Done += s.done
+		out.Failed += s.failed
+		out.Latency.Merge(s.latency)
+		if s.err != nil {
+			out.Error = s.err
 		}
 	}
 	return out
