@@ -100,7 +100,8 @@ func (m *sessionModel) Clone() Model {
 	return &sessionModel{registers: m.registers, known: maps.Clone(m.known)}
 }
 
-// sessionClient opens a session, and repeats what was not answered.
+// sessionClient opens a session, and repeats what was not answered. Now and then, between two commands, a copy of an earlier request gets through that was on
+// its way for long: it must not do anything, whatever has happened in the session since.
 type sessionClient struct {
 	registerClient
 	id     uint64 // 0 without a session
@@ -108,18 +109,23 @@ type sessionClient struct {
 	// open says that the session is known to be open; again is the command that has no answer yet.
 	open  bool
 	again *registerCommand
+	// sent are the commands with the last two numbers, the last one first; late says that a copy is under way, whose answer nobody waits for.
+	sent [2]*registerCommand
+	late bool
 }
 
 // Next implements Client.
 func (c *sessionClient) Next() Action {
 	switch {
 	case c.id == 0:
-		c.id, c.number, c.open, c.again = c.rng.Uint64()|1, 0, false, nil
+		c.id, c.number, c.open, c.again, c.sent = c.rng.Uint64()|1, 0, false, nil, [2]*registerCommand{}
 		fallthrough
 	case !c.open:
 		return Action{Command: layer.OpenCommand(c.id), Text: fmt.Sprintf("open session %x", c.id)}
 	case c.again != nil:
-		return c.attempt("again, ")
+		return c.attempt("again, ", c.number, c.again)
+	case c.number > 0 && c.rng.IntN(8) == 0:
+		return c.copy()
 	}
 	a := c.registerClient.Next()
 	if a.Command == nil {
@@ -131,17 +137,34 @@ func (c *sessionClient) Next() Action {
 	}
 	c.again = &cmd
 	c.number++
-	return c.attempt("")
+	c.sent[0], c.sent[1] = &cmd, c.sent[0]
+	return c.attempt("", c.number, c.again)
 }
 
-func (c *sessionClient) attempt(how string) Action {
+func (c *sessionClient) attempt(how string, number uint64, cmd *registerCommand) Action {
 	return Action{
-		Command: layer.Command(c.id, c.number, c.again.encode()), Text: fmt.Sprintf("in session %x, number %d: %s%s", c.id, c.number, how, c.again),
+		Command: layer.Command(c.id, number, cmd.encode()), Text: fmt.Sprintf("in session %x, number %d: %s%s", c.id, number, how, cmd),
 	}
+}
+
+// copy is an earlier request that arrives late: what opened the session, its last command, or the one before.
+func (c *sessionClient) copy() Action {
+	c.late = true
+	switch back := c.rng.IntN(3); {
+	case back == 2:
+		return Action{Command: layer.OpenCommand(c.id), Text: fmt.Sprintf("late, open session %x", c.id)}
+	case back == 1 && c.number > 1:
+		return c.attempt("late, ", c.number-1, c.sent[1])
+	}
+	return c.attempt("late, ", c.number, c.sent[0])
 }
 
 // Ended implements Client.
 func (c *sessionClient) Ended(a *Action, outcome Outcome, answer []byte) {
+	if c.late {
+		c.late = false
+		return
+	}
 	switch {
 	case outcome != OutcomeDone: // It is made again.
 	case a.Command == nil:
@@ -164,5 +187,5 @@ func (c *sessionClient) Ended(a *Action, outcome Outcome, answer []byte) {
 // Crashed implements Client: a session ends with its client, whatever became of the last command.
 func (c *sessionClient) Crashed() {
 	c.registerClient.Crashed()
-	c.id = 0
+	c.id, c.late = 0, false
 }
