@@ -39,7 +39,7 @@ type Place struct {
 }
 
 // Crasher is a machine with storage of its own, which has to forget at a crash what it had not made durable. What is left is its
-// successor's to find, by Place.Previous.
+// successor's to find, by Place.Previous. When the world is over, all that are left crash, and have no successor.
 type Crasher interface {
 	Crash()
 }

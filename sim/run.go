@@ -119,7 +119,23 @@ func Run(seed uint64, options Options) Report {
 			}
 		}
 	})
-	return w.Report()
+	report := w.Report()
+	if report.Failure == nil {
+		w.letGo()
+	}
+	return report
+}
+
+// letGo ends all processes once their world is over, so that machines with files and memory of their own give them back. After a failure nobody knows what
+// state a machine is in, and none is touched.
+func (w *World) letGo() {
+	for _, g := range w.groups {
+		for _, m := range g.members {
+			if c, ok := m.previous.(Crasher); ok && m.machine != nil {
+				c.Crash()
+			}
+		}
+	}
 }
 
 // guarded makes a panic outside of any process a failure too: it is one of the simulator itself.
