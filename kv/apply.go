@@ -98,13 +98,22 @@ func (a *applier) run(entries []engine.Entry, out []engine.Result) (err error) {
 		out[i].Data = result
 		a.view.state.applied = e.Index
 		a.endCommand()
-		if a.batch.Len()+a.notes.Len()+a.latestBytes > maxBatchBytes || len(a.pending.records) > maxBatchRecords {
+		if a.isFull() {
 			if err := a.commit(); err != nil {
 				return err
 			}
 		}
 	}
 	return a.commit()
+}
+
+// isFull tells whether the batch has to be committed before the next command.
+func (a *applier) isFull() bool {
+	bytes, records := a.batch.Len()+a.notes.Len()+a.latestBytes, len(a.pending.records)
+	if a.generation.manual && sizeInMemory(bytes, records+int(a.batch.Count()+a.notes.Count())) > manualFlushBytes/2 {
+		return true
+	}
+	return bytes > maxBatchBytes || records > maxBatchRecords
 }
 
 // endCommand makes the revision of what the command has changed, if it has.
@@ -131,7 +140,7 @@ func (a *applier) commit() error {
 		return storageError("write", err)
 	}
 	g.pending.Store(st.revision)
-	if err := a.batch.Commit(pebble.NoSync); err != nil {
+	if err := g.commit(a.batch); err != nil {
 		return storageError("write", err)
 	}
 	g.publish(st)

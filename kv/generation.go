@@ -36,6 +36,11 @@ type generation struct {
 	flushes atomic.Uint64
 	// diskRefused says that something in the background has failed since the last flush that worked.
 	diskRefused atomic.Bool
+	// room is how much may be written yet before there has to be a flush, and flushing says that one was asked for: with Options.ManualFlush.
+	manual   bool
+	room     int
+	flushing atomic.Bool
+
 	durableMu   sync.Mutex
 	durable     raft.Index
 	durableAsOf uint64
@@ -43,7 +48,7 @@ type generation struct {
 
 // openGeneration opens the database at path, which has to exist or else is created. The caller is its first user.
 func openGeneration(path string, o *Options, exists bool) (*generation, error) {
-	g := &generation{path: path, closed: make(chan struct{})}
+	g := &generation{path: path, closed: make(chan struct{}), manual: o.ManualFlush, room: manualFlushBytes}
 	g.users.Store(1)
 	if exists {
 		if err := checkManifest(path, o); err != nil {
@@ -55,8 +60,10 @@ func openGeneration(path string, o *Options, exists bool) (*generation, error) {
 	options := o.pebble()
 	options.Cache = cache
 	options.ErrorIfNotExists = exists
-	options.EventListener = g.listener(o.Logger)
+	options.EventListener = g.listener(options.Logger.(pebbleLogger))
+	g.flushing.Store(true) // Pebble does at its start, too, and waits for it.
 	db, err := pebble.Open(path, options)
+	g.flushing.Store(false)
 	if err != nil {
 		return nil, storageError("open "+path, err)
 	}
@@ -85,6 +92,11 @@ func (o *Options) pebble() *pebble.Options {
 		Logger:                      pebbleLogger{o.Logger, o.Fatal},
 		CompactionConcurrencyRange:  func() (int, int) { return 1, max(1, runtime.GOMAXPROCS(0)/2) },
 	}
+	if o.ManualFlush {
+		// Pebble keeps its options in a file, which is to be the same on any machine.
+		p.CompactionConcurrencyRange = func() (int, int) { return 1, 1 }
+		p.Experimental.FileCacheShards = 1
+	}
 	if o.NoCompactions {
 		p.DisableAutomaticCompactions, p.L0StopWritesThreshold = true, 1<<20
 	}
@@ -96,8 +108,13 @@ func (o *Options) pebble() *pebble.Options {
 }
 
 // listener notes what concerns durability. Pebble calls it while it holds locks, so it must not call Pebble.
-func (g *generation) listener(logger *slog.Logger) *pebble.EventListener {
+func (g *generation) listener(logger pebbleLogger) *pebble.EventListener {
 	return &pebble.EventListener{
+		FlushBegin: func(pebble.FlushInfo) {
+			if g.manual && !g.flushing.Load() {
+				logger.Fatalf("%s is flushed by itself, though flushes are manual", g.path)
+			}
+		},
 		FlushEnd: func(info pebble.FlushInfo) {
 			// A flush that found nothing to write ends with an error too, which is none.
 			if info.Err == nil {
@@ -110,6 +127,39 @@ func (g *generation) listener(logger *slog.Logger) *pebble.EventListener {
 			logger.Error("the store's database has a problem in the background, and tries again", "path", g.path, "error", err)
 		},
 	}
+}
+
+// Pebble's first memtable has 256 KiB, and each later one is no smaller. A record takes there what it has in a batch and, at most, recordOverhead.
+const (
+	manualFlushBytes = 192 << 10
+	recordOverhead   = 256
+)
+
+// sizeInMemory bounds what records take in a memtable that have so many bytes in a batch.
+func sizeInMemory(bytes, records int) int { return bytes + records*recordOverhead }
+
+// commit writes a batch. If flushes are manual, there is one first where the batch might not fit into memory beside what is there.
+func (g *generation) commit(b *pebble.Batch) error {
+	if g.manual {
+		size := sizeInMemory(b.Len(), int(b.Count()))
+		if size > g.room {
+			if err := g.flush(); err != nil {
+				return err
+			}
+		}
+		g.room -= size
+	}
+	return b.Commit(pebble.NoSync)
+}
+
+// flush makes durable what was committed, and waits for that. If flushes are manual, nobody else may write or flush at the same time.
+func (g *generation) flush() error {
+	if g.manual {
+		g.flushing.Store(true)
+		defer g.flushing.Store(false)
+		g.room = manualFlushBytes
+	}
+	return storageError("flush "+g.path, g.db.Flush())
 }
 
 // readState returns what the database holds, the initial state if it is empty.

@@ -167,7 +167,7 @@ func scrubGeneration(g *generation) (more bool, err error) {
 	if err := step.batch.DeleteRange(appendRevisionKey(nil, first), appendRevisionKey(nil, end), nil); err != nil {
 		return false, storageError("remove revisions", err)
 	}
-	return more, storageError("remove history", step.batch.Commit(pebble.NoSync))
+	return more, storageError("remove history", g.commit(step.batch))
 }
 
 // scrubbing is one step.

@@ -33,6 +33,9 @@ type Options struct {
 	// ManualScrub leaves the removal of compacted history to calls of ScrubStep and WaitCompacted, for tests and simulations that want no goroutine
 	// of the store's own. Pebble has its own all the same.
 	ManualScrub bool
+	// ManualFlush keeps Pebble from flushing by itself, for simulations in which it has to be the same every time what is durable. What fills its memory is not: its lists
+	// are made by chance. So the store flushes, and waits for it, before there is so much that they might be full.
+	ManualFlush bool
 	// NoCompactions keeps Pebble from rearranging its files by itself, for simulations in which the order of all that is done to them has to be the same every
 	// time. The files grow in number then, and reads become slow.
 	NoCompactions bool
@@ -163,10 +166,7 @@ func (s *Store) flush(g *generation) error {
 	if durable == g.appliedIndex() {
 		return nil
 	}
-	if err := g.db.Flush(); err != nil {
-		return storageError("flush "+g.path, err)
-	}
-	return nil
+	return g.flush()
 }
 
 // Size returns the bytes that the store has on disk, and those of them that hold data that is in use.

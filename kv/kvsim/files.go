@@ -2,6 +2,8 @@ package kvsim
 
 import (
 	"errors"
+	"fmt"
+	"hash/fnv"
 	"io"
 	"io/fs"
 	"math/rand/v2"
@@ -29,6 +31,8 @@ type files struct {
 	chance *rand.Rand
 	image  *files
 	at     string
+	// sum is a hash of all operations that were counted.
+	sum uint64
 }
 
 var _ vfs.FS = (*files)(nil)
@@ -66,6 +70,7 @@ func (f *files) crashed(chance *rand.Rand) *files {
 // take makes the image. mu is held.
 func (f *files) take(chance *rand.Rand) {
 	f.image = newFiles()
+	f.image.sum = f.sum
 	f.image.volume = f.volume.Image(chance)
 	for dir := range f.dirs { // The order does not matter.
 		f.image.dirs[dir] = true
@@ -73,7 +78,10 @@ func (f *files) take(chance *rand.Rand) {
 }
 
 // operation counts an operation that changes something, after it was done. mu is held. Removals do not count: Pebble removes files when it comes to it.
-func (f *files) operation(what, name string) {
+func (f *files) operation(what, name string, size int) {
+	hash := fnv.New64a()
+	fmt.Fprintf(hash, "%x %s %s %d", f.sum, what, name, size)
+	f.sum = hash.Sum64()
 	if f.left == 0 {
 		return
 	}
@@ -94,7 +102,7 @@ func (f *files) Create(name string, _ vfs.DiskWriteCategory) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.operation("create", name)
+	f.operation("create", name, 0)
 	return &file{File: inner, files: f, name: name}, nil
 }
 
@@ -184,7 +192,7 @@ func (f *files) Rename(from, to string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	err := f.volume.Rename(from, to)
-	f.operation("rename", from)
+	f.operation("rename", from, 0)
 	return err
 }
 
@@ -298,7 +306,7 @@ func (f *file) WriteAt(p []byte, offset int64) (int, error) {
 	f.files.mu.Lock()
 	defer f.files.mu.Unlock()
 	n, err := f.File.WriteAt(p, offset)
-	f.files.operation("write", f.name)
+	f.files.operation("write", f.name, len(p))
 	return n, err
 }
 
@@ -326,7 +334,7 @@ func (f *file) Sync() error {
 	} else {
 		err = f.File.Sync()
 	}
-	f.files.operation("sync", f.name)
+	f.files.operation("sync", f.name, 0)
 	return err
 }
 

@@ -2,9 +2,11 @@
 // loses at a crash what was not synced, and clients that put, delete, compare, compact and read. A model of etcd's semantics (package reference) says
 // what every answer has to be, and all stores have to have the same HashKV at the same revision.
 //
-// Pebble's own goroutines run as they like, and nothing that a world sees may depend on them: what is durable is what was flushed, tables are large enough that
-// nothing is flushed by itself, and what is moved by a compaction reads the same before and after. So the same seed gives the same trace. Crashes in the
-// middle of a flush or of a restoration are taken from worlds without compactions of Pebble's own, where the order of its operations is always the same.
+// Pebble's own goroutines run as they like, and nothing that a world sees may depend on them: what is durable is what was flushed, nothing is flushed by
+// itself (kv.Options.ManualFlush sees to that, and stops a store in which it happens), what is moved by a compaction reads the same before and after, and when
+// a file is removed that is not needed any more does not matter. So the same seed gives the same trace. Crashes in the middle of a start, a flush or a
+// restoration are taken from worlds without compactions of Pebble's own, where one goroutine works on files at a time: its operations have the same order
+// and the same sizes every time, which TestTheSameSeedGivesTheSameTrace looks at, too.
 //
 // The package is not for production, and is not built for the browser, where Pebble does not go.
 package kvsim
@@ -31,6 +33,8 @@ import (
 type Application struct {
 	// CrashPoints says that some processes end in the middle of what Pebble does, and that Pebble compacts nothing by itself.
 	CrashPoints bool
+	// watched, if set, gets the operations on files that there were up to the end of each start, flush, restoration and crash, as a hash.
+	watched *[]uint64
 }
 
 var _ sim.Application = Application{}
@@ -57,13 +61,14 @@ func (a Application) Machine(at sim.Place) (engine.StateMachine, error) {
 		m.files.arm(1+m.rng.IntN(20), rand.New(rand.NewPCG(m.rng.Uint64(), 3)))
 	}
 	store, err := kv.Open(dir, kv.Options{
-		FS: m.files, CacheBytes: 1 << 20, MemTableBytes: 8 << 20, ManualScrub: true, NoCompactions: a.CrashPoints,
+		FS: m.files, CacheBytes: 1 << 20, MemTableBytes: 8 << 20, ManualScrub: true, ManualFlush: true, NoCompactions: a.CrashPoints,
 		Fatal: func(err error) { panic(fmt.Sprintf("the store cannot go on: %v", err)) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
 	m.store = store
+	m.watch()
 	if at, happened := m.files.disarm(); happened {
 		// What the start has left is what the next one finds; of a store that never was there, nothing.
 		if again {
@@ -167,14 +172,25 @@ func (m *machine) Flush() error {
 	return err
 }
 
+// watch tells of the operations so far.
+func (m *machine) watch() {
+	if to := m.application.watched; to != nil {
+		m.files.mu.Lock()
+		defer m.files.mu.Unlock()
+		*to = append(*to, m.files.sum)
+	}
+}
+
 // mayCrash ends the process, now and then, in the middle of something: at one of the first operations on files.
 func (m *machine) mayCrash(within int, do func()) {
 	if !m.application.CrashPoints || m.rng.IntN(6) != 0 {
 		do()
+		m.watch()
 		return
 	}
 	m.files.arm(1+m.rng.IntN(within), rand.New(rand.NewPCG(m.rng.Uint64(), 1)))
 	do()
+	m.watch()
 	if at, happened := m.files.disarm(); happened {
 		sim.CrashNow("the store's files: " + at)
 	}
@@ -184,6 +200,7 @@ func (m *machine) mayCrash(within int, do func()) {
 func (m *machine) Crash() {
 	was := m.files
 	m.files = was.crashed(rand.New(rand.NewPCG(m.rng.Uint64(), 2)))
+	m.watch()
 	for c := range m.captured { // Closing has no order.
 		_ = c.SnapshotWriter.Close()
 	}
@@ -209,12 +226,39 @@ func (m *machine) Hash() uint64 {
 
 // Read implements sim.Application.
 func (Application) Read(at engine.StateMachine, query []byte) []byte {
-	r := &pb.RangeRequest{}
-	if err := proto.Unmarshal(query, r); err != nil {
+	store, ctx := at.(*machine).store, context.Background()
+	switch r := queryOf(query).(type) {
+	case *pb.TxnRequest:
+		return form(store.ReadTxn(ctx, r))
+	case *pb.RangeRequest:
+		if query[0] == askChunks {
+			return form(inChunks(ctx, store, r))
+		}
+		return form(store.Range(ctx, r))
+	}
+	panic("unknown query")
+}
+
+// inChunks puts together what comes in pieces.
+func inChunks(ctx context.Context, store *kv.Store, r *pb.RangeRequest) (*pb.RangeResponse, error) {
+	whole := &pb.RangeResponse{}
+	err := store.RangeChunks(ctx, r, func(chunk *pb.RangeResponse) error {
+		proto.Merge(whole, chunk)
+		return nil
+	})
+	return whole, err
+}
+
+// queryOf decodes a query of a client.
+func queryOf(query []byte) proto.Message {
+	m := proto.Message(&pb.RangeRequest{})
+	if query[0] == askTxn {
+		m = &pb.TxnRequest{}
+	}
+	if err := proto.Unmarshal(query[1:], m); err != nil {
 		panic(err)
 	}
-	response, err := at.(*machine).store.Range(context.Background(), r)
-	return form(response, err)
+	return m
 }
 
 // Model implements sim.Application.
@@ -242,12 +286,13 @@ func (m *model) Apply(e engine.Entry) []byte {
 
 // Read implements sim.Model.
 func (m *model) Read(query []byte) []byte {
-	r := &pb.RangeRequest{}
-	if err := proto.Unmarshal(query, r); err != nil {
-		panic(err)
+	switch r := queryOf(query).(type) {
+	case *pb.TxnRequest:
+		return form(m.ReadTxn(r))
+	case *pb.RangeRequest:
+		return form(m.Range(r))
 	}
-	response, err := m.Range(r)
-	return form(response, err)
+	panic("unknown query")
 }
 
 // Clone implements sim.Model.
@@ -291,7 +336,7 @@ func normal(command, result []byte) []byte {
 }
 
 // form is an answer in the one form that can be compared.
-func form(response proto.Message, err error) []byte {
+func form[M proto.Message](response M, err error) []byte {
 	if err != nil {
 		for _, refusal := range []error{kv.ErrCompacted, kv.ErrFutureRev, kv.ErrKeyNotFound, kv.ErrLeaseNotFound} {
 			if errors.Is(err, refusal) {
