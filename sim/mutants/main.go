@@ -4,8 +4,8 @@
 // many seeds it took. A mutant that is never caught is a gap in the simulator.
 //
 // The tree is not touched, nor copied: the go command reads a mutant's files in the place of the tree's (-overlay), and rebuilds only what they
-// change. All mutants get the same worlds. With -scenario, it runs instead the directed scenario that a mutant names, which has to fail with the
-// mutant and pass without.
+// change. All mutants get the same worlds: those of the swarm or, where a mutant's head has the line "worlds: kv", those in which the key-value store is the
+// state machine. With -scenario, it runs instead the directed scenario that a mutant names, which has to fail with the mutant and pass without.
 //
 // Exit codes: 0 all were caught, 1 some were not, 2 a mutant does not fit the code any more, or something else is in the way.
 package main

@@ -23,6 +23,8 @@ type mutant struct {
 	expect string
 	// pkg and test name the directed scenario that fails with it, if there is one.
 	pkg, test string
+	// worlds says which program's worlds it is hunted in: a key of programs.
+	worlds string
 	// quick says that a few seeds are enough, so that it may be among those that `make test` runs.
 	quick bool
 	edits []edit
@@ -62,7 +64,7 @@ func load(root string) ([]*mutant, error) {
 
 // parse reads a mutant's file: lines of "key: value", then for every edit a line "--- file", the old lines, a line "+++", the new lines.
 func parse(name, text string) (*mutant, error) {
-	m := &mutant{name: name}
+	m := &mutant{name: name, worlds: "swarm"}
 	var e *edit
 	into := (*string)(nil) // what lines are added to; nil in the head
 	for number, line := range strings.Split(strings.TrimRight(text, "\n"), "\n") {
@@ -106,6 +108,10 @@ func (m *mutant) set(key, value string) error {
 		m.source = value
 	case "expect":
 		m.expect = value
+	case "worlds":
+		if m.worlds = value; programs[value] == "" {
+			return fmt.Errorf("no such worlds")
+		}
 	case "quick":
 		m.quick = value == "yes"
 	case "scenario":

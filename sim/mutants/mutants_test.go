@@ -41,8 +41,8 @@ func TestMutantsCompile(t *testing.T) {
 	}
 }
 
-// TestASampleOfMutantsIsCaught hunts ten of those mutants that a few worlds are enough for. `make mutants` hunts all of them, with as many worlds
-// as it takes.
+// TestASampleOfMutantsIsCaught hunts ten of those mutants that a few worlds are enough for, and two of the store's. `make mutants` hunts all of them, with as
+// many worlds as it takes.
 func TestASampleOfMutantsIsCaught(t *testing.T) {
 	root, list := repository(t)
 	list = slices.DeleteFunc(list, func(m *mutant) bool { return !m.quick })
@@ -50,7 +50,15 @@ func TestASampleOfMutantsIsCaught(t *testing.T) {
 		t.Fatalf("only %d mutants are marked as quick", len(list))
 	}
 	rand.New(rand.NewPCG(uint64(len(list)), 0)).Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-	for _, m := range list[:10] {
+	var sample []*mutant
+	left := map[string]int{"swarm": 10, "kv": 2}
+	for _, m := range list {
+		if left[m.worlds] > 0 {
+			left[m.worlds]--
+			sample = append(sample, m)
+		}
+	}
+	for _, m := range sample {
 		v, err := m.hunt(root, bounds{first: 1, seeds: 500})
 		if err != nil {
 			t.Fatal(err)
@@ -65,15 +73,17 @@ func TestASampleOfMutantsIsCaught(t *testing.T) {
 // TestTheSimulatorCatchesNothingWithoutAMutant makes sure that what catches mutants is not simply there.
 func TestTheSimulatorCatchesNothingWithoutAMutant(t *testing.T) {
 	root, _ := repository(t)
-	harmless := &mutant{name: "harmless", edits: []edit{{
-		file: "raft/quorum.go", old: "func majority(n int) int { return n/2 + 1 }\n", new: "func majority(n int) int { return 1 + n/2 }\n",
-	}}}
-	v, err := harmless.hunt(root, bounds{first: 1, seeds: 100})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if v.caught() || v.Seeds != 100 {
-		t.Errorf("%+v", v)
+	for worlds, seeds := range map[string]uint64{"swarm": 100, "kv": 20} {
+		harmless := &mutant{name: "harmless", worlds: worlds, edits: []edit{{
+			file: "raft/quorum.go", old: "func majority(n int) int { return n/2 + 1 }\n", new: "func majority(n int) int { return 1 + n/2 }\n",
+		}}}
+		v, err := harmless.hunt(root, bounds{first: 1, seeds: seeds})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v.caught() || v.Seeds != seeds {
+			t.Errorf("%s: %+v", worlds, v)
+		}
 	}
 }
 
@@ -106,6 +116,12 @@ func TestParse(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := fmt.Sprint([]edit{{"raft/x.go", "\told\n", "\tnew\n\tlines\n"}, {"raft/y.go", "\tgone\n", ""}})
+	if m.worlds != "swarm" {
+		t.Errorf("its worlds are %q", m.worlds)
+	}
+	if m, err := parse("kv/m", "worlds: kv\n"+good); err != nil || m.worlds != "kv" {
+		t.Errorf("%+v, %v", m, err)
+	}
 	if got := fmt.Sprint(m.edits); got != want || m.test != "TestX/y" || m.pkg != "./raft" || !m.quick || fmt.Sprint(m.bugs) != "[3 4]" {
 		t.Errorf("%+v", m)
 	}
@@ -117,6 +133,7 @@ func TestParse(t *testing.T) {
 		"no old text":      strings.Replace(good, "\told\n", "", 1),
 		"an unknown key":   "colour: red\n" + good,
 		"no key at all":    "well\n" + good,
+		"unknown worlds":   "worlds: flat\n" + good,
 		"bugs are numbers": strings.Replace(good, "bug: 3 4", "bug: three", 1),
 	} {
 		if _, err := parse(name, bad); err == nil {

@@ -12,6 +12,13 @@ import (
 	"time"
 )
 
+// programs are the campaign programs that mutants are built into, by what a mutant's head calls their worlds. The store's lies above the simulator, with the
+// store: nothing here imports it.
+var programs = map[string]string{
+	"swarm": "./sim/mutants/campaign",
+	"kv":    "./kv/kvsim/campaign",
+}
+
 // bounds say how far a campaign goes.
 type bounds struct {
 	first, seeds uint64
@@ -19,7 +26,7 @@ type bounds struct {
 	profile      string
 }
 
-// verdict is what the campaign program says, see there.
+// verdict is what the campaign program says, see package worlds.
 type verdict struct {
 	Seeds    uint64 `json:"seeds"`
 	Property string `json:"property"`
@@ -43,7 +50,7 @@ func (m *mutant) hunt(root string, b bounds) (verdict, error) {
 		return verdict{}, err
 	}
 	program := filepath.Join(dir, "campaign")
-	if out, err := command(root, "go", "build", "-overlay", overlay, "-ldflags", "-s -w", "-o", program, "./sim/mutants/campaign"); err != nil {
+	if out, err := command(root, "go", "build", "-overlay", overlay, "-ldflags", "-s -w", "-o", program, programs[m.worlds]); err != nil {
 		return verdict{}, fmt.Errorf("mutant %s does not compile: %w\n%s", m.name, err, out)
 	}
 	return campaign(program, b)
@@ -57,10 +64,10 @@ func campaign(program string, b bounds) (verdict, error) {
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		// What even the program does not survive, such as a stack that overflows.
+		// What even the program does not survive, such as a stack that overflows, or a panic of a goroutine of Pebble's.
 		text := strings.TrimSpace(stderr.String())
 		line, _, _ := strings.Cut(text, "\n")
-		if strings.HasPrefix(line, "runtime: goroutine stack exceeds") || strings.HasPrefix(line, "fatal error: ") {
+		if strings.HasPrefix(line, "runtime: goroutine stack exceeds") || strings.HasPrefix(line, "fatal error: ") || strings.HasPrefix(line, "panic: ") {
 			return verdict{Property: "no panic", Text: line}, nil
 		}
 		return verdict{}, fmt.Errorf("the campaign ended by itself: %w\n%s", err, text)
