@@ -34,8 +34,8 @@ type disk struct {
 	host *host
 	// crashIn is how many more changing operations the process gets to do; 0 for any number.
 	crashIn int
-	// killed says that the process alone ends then, and not the machine.
-	killed bool
+	// killed says that the process alone ends then, and not the machine, restored that it is because of a snapshot that it took over.
+	killed, restored bool
 	// trap ends the process at the next operation of a kind, with a loss of power of a kind.
 	trap trap
 	// failing counts down to the operation of a kind that fails; lying to the write that goes astray.
@@ -67,6 +67,7 @@ type trap struct {
 	fault string
 	kind  string // of the operation; "" is none
 	loss  lossKind
+	loop  *loop // what follows, nil for nothing
 }
 
 func newDisk(h *host) *disk {
@@ -90,6 +91,8 @@ func (d *disk) crashFault() string {
 	switch {
 	case d.host.loop != nil:
 		return crashLoop
+	case d.restored:
+		return restoredCrash
 	case d.killed:
 		return killInIO
 	}
@@ -119,12 +122,12 @@ func (d *disk) springs(kind, name string) {
 	}
 	t := d.trap
 	d.trap = trap{}
-	panic(crashing{fault: t.fault, at: kind + " " + name, loss: t.loss})
+	panic(crashing{fault: t.fault, at: kind + " " + name, loss: t.loss, loop: t.loop})
 }
 
 // crash is the process ending: with the power, so that what was not synced is lost or some of it, or alone.
 func (d *disk) crash(power bool, kind lossKind) loss {
-	d.crashIn, d.trap, d.guilty = 0, trap{}, false
+	d.crashIn, d.restored, d.trap, d.guilty = 0, false, trap{}, false
 	clear(d.failing)
 	d.lying = nil
 	if !power {
@@ -147,7 +150,7 @@ func (d *disk) crash(power bool, kind lossKind) loss {
 
 // heal ends what was planned for the disk; what is damaged stays so.
 func (d *disk) heal() {
-	d.crashIn, d.trap, d.lying, d.capacity = 0, trap{}, nil, 0
+	d.crashIn, d.restored, d.trap, d.lying, d.capacity = 0, false, trap{}, nil, 0
 	clear(d.failing)
 	d.forgive()
 }

@@ -141,8 +141,28 @@ func snapshotFaults() []*fault {
 				a.change()
 			}
 		})},
+		{name: restoredCrash, every: 400 * time.Millisecond, strike: func(w *World, s *strike) bool {
+			if w.restoring != nil {
+				return false
+			}
+			w.restoring = s
+			return true
+		}},
 		{name: "writes in a snapshot", every: 120 * time.Millisecond, strike: inSnapshot(func(w *World, s *strike, leader, to *host) { crowd(w, s) })},
 	}
+}
+
+const restoredCrash = "crash of a restored member"
+
+// restores is told that a member takes over a snapshot from the leader. If a fault waits for one, the process ends at one of its next operations on a file: before
+// the log begins with the snapshot, when it does and nothing that follows has come yet, or a little later. It has an effect when that operation comes.
+func (m *member) restores() {
+	s, d := m.world.restoring, m.host.disk
+	if s == nil || d.crashIn > 0 {
+		return
+	}
+	m.world.restoring = nil
+	d.crashIn, d.killed, d.restored = 1+s.IntN(6), s.chance(1, 2), true
 }
 
 // inSnapshot strikes if a leader is sending a snapshot.

@@ -43,6 +43,23 @@ func wipe(w *World, s *strike) bool {
 		return false
 	}
 	h.lose(wipedDisk)
+	if s.chance(1, 2) {
+		return true
+	}
+	// Others lose theirs with it, as far as the budget goes, and all come back together: then they are admitted together, too, while somebody else may be missing.
+	back := s.between(time.Millisecond, 100*time.Millisecond)
+	h.restart(back)
+	for _, k := range s.Perm(len(w.hosts)) {
+		if other := w.hosts[k]; other != h && other.engine != nil && w.mayHurt(other) {
+			other.lose(wipedDisk)
+			other.restart(back + s.around(5*time.Millisecond))
+		}
+	}
+	w.during(s.between(0, 400*time.Millisecond), func() {
+		if missing := s.victim(w, false); missing != nil && s.chance(2, 3) {
+			w.partitionFor("cut off beside wiped disks", s.between(300*time.Millisecond, 1500*time.Millisecond), func(from, to *host) bool { return from == missing || to == missing })
+		}
+	})
 	return true
 }
 

@@ -20,6 +20,8 @@ func momentFaults() []*fault {
 			}
 		})},
 		{name: shortReigns, every: 1500 * time.Millisecond, strike: beginShortReigns},
+		{name: rivalry, every: 900 * time.Millisecond, strike: beginRivalry},
+		{name: echo, every: 600 * time.Millisecond, strike: beginEcho},
 		{name: "cut in a transfer", every: 500 * time.Millisecond, strike: cutInTransfer},
 	}
 }
@@ -27,6 +29,8 @@ func momentFaults() []*fault {
 const (
 	turmoil     = "turmoil"
 	shortReigns = "short reigns"
+	rivalry     = "rivalry"
+	echo        = "echo"
 )
 
 // ambush is what a fault has in store for the next member that is elected: what happens once that has sent so many messages since, of none on.
@@ -213,4 +217,98 @@ func (w *World) redraw(s *strike) (mend func()) {
 			w.network.mend(turmoil, c[0], c[1])
 		}
 	}
+}
+
+// beginRivalry takes the leader from one member alone, for about as long as that waits for it, while the others hear both; and then, in one moment, from all, while some of the
+// others start anew or stand still. Whoever was taken from it first has waited long enough by then, and asks those who heard the leader a moment ago; clients who ask
+// the old leader are still there, and others wait for a new one. It has an effect when the second step comes and the leader still leads.
+func beginRivalry(w *World, s *strike) bool {
+	g := w.groups[s.IntN(len(w.groups))]
+	leader := g.leader()
+	if leader == nil || len(w.hosts) < 3 || w.regime.OneCut && !w.network.whole() {
+		return false
+	}
+	was, rival := leader.host, s.host(w)
+	if rival == was || rival.engine == nil {
+		return false
+	}
+	cuts := w.cutLinks(rivalry, func(from, to *host) bool { return from == was && to == rival || from == rival && to == was })
+	mend := func() {
+		for _, c := range cuts {
+			w.network.mend(rivalry, c[0], c[1])
+		}
+	}
+	w.during(s.between(150*time.Millisecond, 400*time.Millisecond), func() {
+		if leader.running == nil || leader.running.Core().Role() != raft.Leader {
+			mend()
+			return
+		}
+		w.counts.effective(rivalry)
+		if s.chance(2, 3) {
+			cuts = append(cuts, w.cutLinks(rivalry, func(from, to *host) bool {
+				return (from == was || to == was) && from != rival && to != rival
+			})...)
+		}
+		for _, other := range w.hosts {
+			switch {
+			case other == was || other == rival || other.engine == nil:
+			case s.chance(1, 2):
+				other.end(rivalry, s.chance(1, 2), lossRandom)
+				other.restart(s.between(time.Millisecond, 20*time.Millisecond))
+			case s.chance(1, 4):
+				other.pause(s.between(10*time.Millisecond, 100*time.Millisecond))
+			}
+		}
+		if m := rival.members[g.id-1]; m.running != nil {
+			g.crowd(m, 1+s.IntN(6))
+		}
+		w.during(s.between(100*time.Millisecond, 500*time.Millisecond), mend)
+	})
+	return true
+}
+
+// beginEcho has a leader whose answers are lost end, start again at once, and hear again what it was sent just before: by those who have had no answer yet. It has an effect when
+// it hears something.
+func beginEcho(w *World, s *strike) bool {
+	g := w.groups[s.IntN(len(w.groups))]
+	leader := g.leader()
+	if leader == nil || len(w.hosts) < 2 || w.regime.OneCut && !w.network.whole() {
+		return false
+	}
+	h, only := leader.host, (*host)(nil)
+	if s.chance(1, 2) {
+		only = s.host(w)
+	}
+	cuts := w.cutLinks(echo, func(from, to *host) bool { return from == h && (only == nil || to == only) })
+	if len(cuts) == 0 {
+		return false
+	}
+	w.during(s.between(0, 3*w.regime.Delay+w.regime.Disk+10*time.Millisecond), func() {
+		for _, c := range cuts {
+			w.network.mend(echo, c[0], c[1])
+		}
+		if h.engine == nil {
+			return
+		}
+		var again []*parcel
+		for _, from := range w.hosts {
+			if from != h {
+				again = append(again, w.network.link(from, h).recent()...)
+			}
+		}
+		h.end(echo, s.chance(1, 3), lossRandom)
+		after := s.between(time.Millisecond, 10*time.Millisecond)
+		h.restart(after)
+		w.during(after+s.around(w.regime.Delay), func() {
+			if h.engine == nil {
+				return
+			}
+			w.say(noteFault, "echo: n%d hears again what it was sent before it ended, %d messages", h.id, len(again))
+			for _, p := range again {
+				w.counts.effective(echo)
+				h.plan(0, func() { w.network.deliver(p) })
+			}
+		})
+	})
+	return true
 }

@@ -22,6 +22,10 @@ func powerLossFaults() []*fault {
 				return false
 			}
 			h.disk.trap = trap{fault: name, kind: kind, loss: loss}
+			if s.chance(1, 2) {
+				// What was left of it is found, and found again before all of it is written over.
+				h.disk.trap.loop = &loop{stream: s.stream, left: 1 + s.IntN(4)}
+			}
 			return true
 		}}
 	}

@@ -18,7 +18,7 @@ func processFaults() []*fault {
 			if h == nil {
 				return false
 			}
-			h.disk.crashIn, h.disk.killed = 1+s.IntN(12), false
+			h.disk.crashIn, h.disk.killed, h.disk.restored = 1+s.IntN(12), false, false
 			return true
 		}},
 		{name: killInIO, every: 500 * time.Millisecond, strike: func(w *World, s *strike) bool {
@@ -26,7 +26,7 @@ func processFaults() []*fault {
 			if h == nil {
 				return false
 			}
-			h.disk.crashIn, h.disk.killed = 1+s.IntN(12), true
+			h.disk.crashIn, h.disk.killed, h.disk.restored = 1+s.IntN(12), true, false
 			return true
 		}},
 		{name: crashLoop, every: 1500 * time.Millisecond, strike: func(w *World, s *strike) bool {
@@ -117,7 +117,7 @@ func (h *host) again() {
 	if l == nil || h.disk.crashIn > 0 {
 		return
 	}
-	h.world.after(l.around(pick(l, h.world.regime.Delay, 4*h.world.regime.Delay, h.world.regime.Disk+h.world.regime.Delay, 50*time.Millisecond)), func() {
+	h.world.after(l.around(pick(l, h.world.regime.Delay, 4*h.world.regime.Delay, h.world.regime.Disk+h.world.regime.Delay, 50*time.Millisecond, 300*time.Millisecond)), func() {
 		if h.life == life && h.engine != nil && !h.world.healing {
 			h.world.counts.effective(crashLoop)
 			h.end(crashLoop, l.chance(1, 2), lossRandom)

@@ -346,6 +346,8 @@ type crashing struct {
 	loss      lossKind
 	// alone says that the process ends, and the machine does not.
 	alone bool
+	// loop has what is started then end again and again, nil if nothing does.
+	loop *loop
 }
 
 // guard runs a part of the process. It ends the process where the disk says so, and where the process stopped by itself; any other panic
@@ -355,6 +357,9 @@ func (h *host) guard(f func()) {
 		switch p := recover().(type) {
 		case nil:
 		case crashing:
+			if h.loop == nil && !h.world.healing {
+				h.loop = p.loop
+			}
 			lost := h.end("in the middle of: "+p.at, !p.alone, p.loss)
 			if p.worked(lost) {
 				h.world.counts.effective(p.fault)

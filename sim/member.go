@@ -215,6 +215,7 @@ func (m *member) look() {
 	}
 	m.events = m.events[:0]
 	if installed {
+		m.restores()
 		m.rebase(core)
 	}
 	m.follow(core, cut)

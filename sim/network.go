@@ -28,6 +28,9 @@ type link struct {
 	// lag is how much longer messages take on it than the network's mean: see the fault of that name.
 	lag time.Duration
 	old []*parcel // some of what was sent, for replay
+	// sent counts the messages, and newest has the last of them, for echoes.
+	sent   int
+	newest [8]*parcel
 	// delay is how long messages take, harm what the network does to them, memory what is kept for replay, breaks how soon the ends notice.
 	delay, harm, memory, breaks *stream
 	// spoil is what is done to the next message, and severed when the connection was dropped: what was on its way then is lost.
@@ -105,6 +108,8 @@ func (n *network) send(from *host, e *engine.Envelope) {
 	} else if l.memory.chance(1, 16) {
 		l.old[l.memory.IntN(memory)] = p
 	}
+	l.newest[l.sent%len(l.newest)] = p
+	l.sent++
 	if w.steering != nil {
 		w.steering.post(p)
 		return
@@ -121,6 +126,17 @@ func (n *network) send(from *host, e *engine.Envelope) {
 		w.counts.effective("duplicate")
 		n.post(p)
 	}
+}
+
+// recent are the last messages that were sent, the oldest first.
+func (l *link) recent() []*parcel {
+	var list []*parcel
+	for k := range l.newest {
+		if p := l.newest[(l.sent+k)%len(l.newest)]; p != nil {
+			list = append(list, p)
+		}
+	}
+	return list
 }
 
 // post puts a message on its way: behind those before it, or past them.

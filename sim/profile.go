@@ -54,7 +54,7 @@ func Profiles() []Profile {
 			odds: map[faultKind]int{identities: 50, partitions: 20}, named: map[string]int{wipedDisk: 80, twoDisks: 60, staleMember: 60}, others: 4,
 			shape: func(r *Regime, of func(string) *stream) {
 				r.OneCut = of("one cut").chance(2, 3)
-				r.Members = max(r.Members, 3)
+				r.Members = pick(of("many disks"), 3, 3, 4, 5, 5, 6, 7)
 			}},
 		{Name: beyondBudget, About: "more disks lost than the groups can do without: they may halt, and never be wrong", odds: map[faultKind]int{disks: 50, identities: 80}, others: 15,
 			shape: func(r *Regime, _ func(string) *stream) { r.Beyond = true }},
@@ -71,7 +71,7 @@ func Profiles() []Profile {
 				}
 			}},
 		{Name: "snapshots", About: "logs that are compacted at once, large snapshots, few entries kept", weight: 3,
-			odds: map[faultKind]int{snapshots: 50, partitions: 20, processes: 20}, named: map[string]int{stalledMachine: 50}, others: 5, shape: func(r *Regime, of func(string) *stream) {
+			odds: map[faultKind]int{snapshots: 50, partitions: 20, processes: 20}, named: map[string]int{stalledMachine: 50, restoredCrash: 50}, others: 5, shape: func(r *Regime, of func(string) *stream) {
 				r.OneCut = of("one cut").chance(2, 3)
 				r.CompactBytes, r.CompactEntries, r.KeepEntries = 2<<10, 20, pick[uint64](of("keep"), 1, 10)
 				if of("large").chance(1, 2) {
@@ -79,7 +79,11 @@ func Profiles() []Profile {
 				}
 				if of("eager").chance(1, 3) {
 					// Cut all the time, and never because it is too long: whoever is sent a snapshot has to be able to go on from it.
-					r.CompactBytes, r.CompactEntries, r.KeepEntries, r.Think = 256<<10, 3, 1, min(r.Think, 20*time.Millisecond)
+					r.CompactBytes, r.CompactEntries, r.KeepEntries, r.Ballast = 256<<10, 3, 1, 0
+					// A snapshot is longer under way than the log is left alone, if nothing keeps it.
+					r.Members, r.Clients, r.Patience, r.Padding = max(r.Members, 3), 6, max(r.Patience, time.Second), 0
+					r.Delay, r.Think, r.Apply = 8*time.Millisecond, 2*time.Millisecond, min(r.Apply, time.Millisecond)
+					r.Disk, r.Hop = min(r.Disk, time.Millisecond), min(r.Hop, 50*time.Microsecond)
 				}
 			}},
 		{Name: "segments", About: "small segments that fill up, are cleaned and used again, disks that fill up, processes that end at any operation", weight: 4,
@@ -97,13 +101,17 @@ func Profiles() []Profile {
 				}
 			}},
 		{Name: "left behind", About: "leaders that are cut off with a long log while the others go on, and compact what it would need", weight: 3,
-			odds: map[faultKind]int{partitions: 8}, named: map[string]int{leaderLeft: 90, stalledMachine: 40, crashLoop: 40, crashInIO: 20, "crash in a snapshot": 20}, others: 3,
+			odds: map[faultKind]int{partitions: 8}, named: map[string]int{leaderLeft: 90, stalledMachine: 40, crashLoop: 40, crashInIO: 20, "crash in a snapshot": 20, restoredCrash: 70}, others: 3,
 			shape: func(r *Regime, of func(string) *stream) {
 				r.Members, r.OneCut, r.Loyal = max(r.Members, 3), true, false
 				r.CompactBytes, r.CompactEntries, r.KeepEntries = pick[uint64](of("long"), 2<<10, 256<<10), 3, 1
 				r.Core.MaxCachedBytes = pick[uint64](of("cache"), 1, 4<<10)
 				r.Core.MaxUncommittedBytes = 64 << 20
+				// Where the others do less than was asked of the one that was cut off, what they send it ends before its own log does.
+				r.Think = pick(of("meanwhile"), r.Think, 100*time.Millisecond, 300*time.Millisecond)
 			}},
+		{Name: "torn", About: "writes that are torn, reordered and lost at the log's end, and processes that end again before much has been written over what is left", weight: 3,
+			named: map[string]int{tornWrite: 60, partialSync: 60, reorderedWrites: 60, crashLoop: 40, killInIO: 30, "slow disk": 30, "crash of a new leader": 15}, others: 2, shape: shapeTorn},
 		{Name: "read back", About: "entries that are needed again long after they were written, from disks that rot", weight: 3,
 			odds: map[faultKind]int{disks: 10, partitions: 10}, named: map[string]int{"rot in the log": 80, lostWrite: 30, misdirectedWrite: 30, stalledMachine: 60, "isolate": 30}, others: 3,
 			shape: func(r *Regime, of func(string) *stream) {
@@ -115,9 +123,9 @@ func Profiles() []Profile {
 				r.Think, r.Patience = min(r.Think, 20*time.Millisecond), max(r.Patience, time.Second)
 			}},
 		{Name: "leases", About: "reads by leases and by rounds, while leaders are cut off, handed over, slowed down and paused", weight: 5,
-			named: map[string]int{"one-way": 20, "isolate": 20, "lag": 40, "drift": 30, "cut in a transfer": 30, turmoil: 60, "pause": 30}, shape: shapeLeases},
+			named: map[string]int{"one-way": 20, "isolate": 20, "lag": 40, "drift": 30, "cut in a transfer": 30, turmoil: 60, rivalry: 50, "pause": 30}, shape: shapeLeases},
 		{Name: "succession", About: "leaders that come and go before they get far, and leave logs of many lengths and terms", weight: 5,
-			named: map[string]int{shortReigns: 60, "cut of a new leader": 40, "crash of a new leader": 40, turmoil: 40, "isolate": 20}, shape: shapeSuccession},
+			named: map[string]int{shortReigns: 60, "cut of a new leader": 40, "crash of a new leader": 40, turmoil: 40, echo: 40, "isolate": 20}, shape: shapeSuccession},
 		{Name: "idle", About: "groups with little to do, which fall silent, and whose hosts go away for long", weight: 3,
 			named: map[string]int{"isolate": 50, staleMember: 50, "crash": 15, "drop": 25, "stuck disk": 15}, shape: shapeIdle},
 	}

@@ -34,6 +34,8 @@ type World struct {
 	// ambush is what a fault will do to a member that is elected, and troubled says that a turmoil is under way: see fault_moment.go.
 	ambush   *ambush
 	troubled bool
+	// restoring is a strike that waits for a member to take over a snapshot: see fault_change.go.
+	restoring *strike
 
 	// conditions is what an experiment controls; in all other worlds it is empty.
 	conditions conditions
