@@ -94,6 +94,7 @@ type Log struct {
 	// house is held while segments are recycled, filled and cleaned.
 	house   sync.Mutex
 	filling *spare
+	doomed  []*spare // to be removed
 	cleaner cleaner
 }
 
@@ -200,7 +201,7 @@ func (l *Log) closeFiles() error {
 	if l.filling != nil {
 		l.spares = append(l.spares, l.filling)
 	}
-	for _, s := range l.spares {
+	for _, s := range append(l.spares, l.doomed...) {
 		errs = append(errs, s.file.Close())
 	}
 	return errors.Join(append(errs, l.lock.Close())...)

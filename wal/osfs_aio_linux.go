@@ -5,17 +5,18 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 	"unsafe"
 )
 
-// Writes that nobody's thread waits for, by Linux' asynchronous I/O. A goroutine that blocks in a system call keeps its processor (the P of Go's scheduler) until a
-// monitor takes it away, which is about a fifth of the time that such a write takes; three replicas on two processors stood still for a third of the time.
+// Reads and writes that nobody's thread waits for, by Linux' asynchronous I/O. A goroutine that blocks in a system call keeps its processor (the P of Go's scheduler)
+// until a monitor takes it away, which is about a fifth of the time that such a write takes; three replicas on two processors stood still for a third of the time.
 // Here the goroutine waits for an eventfd, as for a socket.
 
-// asyncWriter makes one such write at a time. It lives on in idleWriters, since making one takes longer than a write.
-type asyncWriter struct {
+// asyncFile reads or writes one piece of a file at a time. It lives on in idleAsync, since making one takes longer than a write.
+type asyncFile struct {
 	context uintptr
 	event   *os.File
 	eventFD uint32
@@ -47,45 +48,46 @@ type completion struct {
 }
 
 const (
+	operationRead  = 0 // IOCB_CMD_PREAD
 	operationWrite = 1 // IOCB_CMD_PWRITE
 	flagEventFD    = 1 // IOCB_FLAG_RESFD
 	writeDurably   = 2 // RWF_DSYNC
 )
 
-var idleWriters struct {
+var idleAsync struct {
 	mu   sync.Mutex
-	list []*asyncWriter // as many as writes were ever made at once
-	none bool           // this system has none
+	list []*asyncFile // as many as were ever at work at once
+	none bool         // this system has none
 }
 
-// takeAsyncWriter returns one, or nil where there are none.
-func takeAsyncWriter() *asyncWriter {
-	idleWriters.mu.Lock()
-	defer idleWriters.mu.Unlock()
-	if n := len(idleWriters.list); n > 0 {
-		w := idleWriters.list[n-1]
-		idleWriters.list = idleWriters.list[:n-1]
+// takeAsync returns one, or nil where there are none.
+func takeAsync() *asyncFile {
+	idleAsync.mu.Lock()
+	defer idleAsync.mu.Unlock()
+	if n := len(idleAsync.list); n > 0 {
+		w := idleAsync.list[n-1]
+		idleAsync.list = idleAsync.list[:n-1]
 		return w
 	}
-	if idleWriters.none {
+	if idleAsync.none {
 		return nil
 	}
-	w, err := newAsyncWriter()
-	idleWriters.none = err != nil
+	w, err := newAsync()
+	idleAsync.none = err != nil
 	return w
 }
 
-func (w *asyncWriter) release() {
-	idleWriters.mu.Lock()
-	idleWriters.list = append(idleWriters.list, w)
-	idleWriters.mu.Unlock()
+func (w *asyncFile) release() {
+	idleAsync.mu.Lock()
+	idleAsync.list = append(idleAsync.list, w)
+	idleAsync.mu.Unlock()
 }
 
-func newAsyncWriter() (*asyncWriter, error) {
+func newAsync() (*asyncFile, error) {
 	if one := uint16(1); *(*byte)(unsafe.Pointer(&one)) != 1 {
 		return nil, errors.ErrUnsupported // big endian: some fields lie elsewhere
 	}
-	w := &asyncWriter{}
+	w := &asyncFile{}
 	fd, _, errno := syscall.Syscall(syscall.SYS_EVENTFD2, 0, syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
 	if errno != 0 {
 		return nil, errno
@@ -98,36 +100,53 @@ func newAsyncWriter() (*asyncWriter, error) {
 	return w, nil
 }
 
-// write writes b at off of a file that is open for direct writes, durably. False says that the system did not take the write, and nothing has
+// write writes b at off of a file that is open for direct writes, durably if so asked. False says that the system did not take the write, and nothing has
 // happened. The memory of b is the kernel's until it returns.
-func (w *asyncWriter) write(f *os.File, b []byte, off int64) (taken bool, err error) {
+func (w *asyncFile) write(f *os.File, b []byte, off int64, durably bool) (taken bool, err error) {
+	flags := uint32(0)
+	if durably {
+		flags = writeDurably
+	}
+	n, taken, err := w.run(operationWrite, flags, f, b, off)
+	if taken && err == nil && n != len(b) {
+		err = io.ErrShortWrite
+	}
+	return taken, err
+}
+
+// read reads up to len(b) bytes at off from a file that is open for direct reads, fewer only where the file ends; else as write.
+func (w *asyncFile) read(f *os.File, b []byte, off int64) (n int, taken bool, err error) {
+	return w.run(operationRead, 0, f, b, off)
+}
+
+func (w *asyncFile) run(operation uint16, flags uint32, f *os.File, b []byte, off int64) (done int, taken bool, err error) {
 	w.control = controlBlock{
-		operation: operationWrite, rwFlags: writeDurably, file: uint32(f.Fd()), offset: off,
+		operation: operation, rwFlags: flags, file: uint32(f.Fd()), offset: off,
 		address: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b)))), length: uint64(len(b)),
 		flags: flagEventFD, eventFD: w.eventFD,
 	}
 	control := &w.control
-	// RawSyscall: with direct writes the call only queues, so that the scheduler need not hear of it.
+	// RawSyscall: with direct I/O the call only queues, so that the scheduler need not hear of it.
 	n, _, errno := syscall.RawSyscall(syscall.SYS_IO_SUBMIT, w.context, 1, uintptr(unsafe.Pointer(&control)))
 	if errno != 0 || n != 1 {
-		return false, nil
+		return 0, false, nil
 	}
-	for { // The kernel has b: nothing may end this wait but the end of the write.
+	for { // The kernel has b: nothing may end this wait but the end of the operation.
 		if _, err := io.ReadFull(w.event, w.wakeup[:]); err != nil {
-			panic("wal: waiting for a write that the kernel has taken: " + err.Error())
+			panic("wal: waiting for the kernel, which has taken our memory: " + err.Error())
 		}
 		n, _, errno = syscall.Syscall6(syscall.SYS_IO_GETEVENTS, w.context, 1, 1, uintptr(unsafe.Pointer(&w.result)), 0, 0)
 		if errno != syscall.EINTR {
 			break
 		}
 	}
+	runtime.KeepAlive(b)
 	switch r := w.result.result; {
 	case errno != 0 || n != 1:
-		return true, fmt.Errorf("io_getevents: %w", errno)
+		return 0, true, fmt.Errorf("io_getevents: %w", errno)
 	case r < 0:
-		return true, syscall.Errno(-r)
-	case r != int64(len(b)):
-		return true, io.ErrShortWrite
+		return 0, true, syscall.Errno(-r)
+	default:
+		return int(r), true, nil
 	}
-	return true, nil
 }

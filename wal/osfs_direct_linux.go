@@ -8,13 +8,15 @@ import (
 	"sync"
 	"syscall"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
 	// directBlock is what offset, length and address of a direct write are multiples of: enough for every file system and disk.
 	directBlock = 4 << 10
-	// directBytes is how much is written at a time.
-	directBytes = 1 << 20
+	// directBytes is how much is written at a time, and directLeast how much is worth not being copied for it.
+	directBytes, directLeast = 1 << 20, 64 << 10
 )
 
 // directWriter writes a streamed file around the page cache (O_DIRECT). The log is never read from the cache by the one who writes it, so the cache
@@ -62,6 +64,20 @@ func (f *osFile) SyncSoon() {
 		d.mu.Lock()
 		d.soon = true
 		d.mu.Unlock()
+	}
+}
+
+// Reserve implements Streamer.
+func (f *osFile) Reserve(size int64) {
+	d := f.direct.Load()
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	// Where that fails the writes make the file longer, and find out why.
+	if size > d.size && unix.Fallocate(int(f.Fd()), 0, d.size, size-d.size) == nil {
+		d.size, d.behind = size, true
 	}
 }
 
@@ -120,10 +136,10 @@ func (d *directWriter) write(f *os.File, b []byte, off int64) (done bool, err er
 func (d *directWriter) piece(f *os.File, b []byte, off int64, durably bool) (n int, err error) {
 	start := off &^ (directBlock - 1)
 	before := int(off - start)
-	if before == 0 && len(b) >= directBytes && isAligned(b) {
-		_, err := d.file.WriteAt(b[:directBytes], off)
-		d.at, d.behind = -1, true
-		return directBytes, err
+	if before == 0 && len(b) >= directLeast && !durably && isAligned(b) {
+		n = min(len(b), directBytes) &^ (directBlock - 1)
+		d.at = -1
+		return n, d.put(b[:n], off, false)
 	}
 	if before > 0 {
 		if d.at != start {
@@ -148,12 +164,13 @@ func (d *directWriter) piece(f *os.File, b []byte, off int64, durably bool) (n i
 	return n, nil
 }
 
-// put writes whole blocks, asynchronously if they are to be durable.
+// put writes whole blocks, asynchronously if the file does not become longer by it: else the system would wait all the same.
 func (d *directWriter) put(b []byte, off int64, durably bool) error {
-	if durably {
-		if w := takeAsyncWriter(); w != nil {
+	if off+int64(len(b)) <= d.size {
+		if w := takeAsync(); w != nil {
 			defer w.release()
-			if taken, err := w.write(d.file, b, off); taken {
+			if taken, err := w.write(d.file, b, off, durably); taken {
+				d.behind = d.behind || !durably
 				return err
 			}
 		}

@@ -2,6 +2,7 @@ package wal
 
 import (
 	"bytes"
+	"io"
 	"math/rand/v2"
 	"path/filepath"
 	"testing"
@@ -138,7 +139,7 @@ func TestASyncIsLeftOutOnlyWhereAllIsDurable(t *testing.T) {
 		}
 		return
 	}
-	async := takeAsyncWriter()
+	async := takeAsync()
 	if async != nil {
 		async.release()
 	}
@@ -215,5 +216,47 @@ func TestASegmentThatIsFullGivesUpWhatStreamingTook(t *testing.T) {
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestAFileReadsAroundTheCacheAsWithinIt compares the two at all kinds of places and lengths, with memory that is aligned and that is not, while some of what was
+// written is in the page cache alone.
+func TestAFileReadsAroundTheCacheAsWithinIt(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 0))
+	f, err := OSFS().Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	around := Around(f)
+	defer around.Close()
+	want := make([]byte, 5<<20+777)
+	for i := range want {
+		want[i] = byte(rng.Uint32())
+	}
+	if _, err := f.WriteAt(want, 0); err != nil {
+		t.Fatal(err)
+	}
+	memory := aligned(6 << 20)
+	for range 200 {
+		off := rng.IntN(len(want) + 10_000)
+		n := rng.IntN([]int{1, 100, 10_000, 600_000, 5 << 20}[rng.IntN(5)] + 1)
+		switch rng.IntN(4) {
+		case 0:
+			off = off &^ (directBlock - 1)
+		case 1:
+			patch := min(off, len(want)-1)
+			want[patch]++
+			if _, err := f.WriteAt(want[patch:patch+1], int64(patch)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b := memory[rng.IntN(2)*rng.IntN(5000):][:n]
+		got, err := around.ReadAt(b, int64(off))
+		most := want[min(off, len(want)):]
+		most = most[:min(n, len(most))]
+		if got != len(most) || !bytes.Equal(b[:got], most) || (err == io.EOF) != (got < n) || err != nil && err != io.EOF {
+			t.Fatalf("%d bytes at %d of %d: %d, %v, equal: %v", n, off, len(want), got, err, bytes.Equal(b[:min(got, len(most))], most[:min(got, len(most))]))
+		}
 	}
 }

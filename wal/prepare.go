@@ -34,6 +34,9 @@ func (l *Log) Prepare() (did bool, err error) {
 	if did, err = l.recycle(); did || err != nil {
 		return did, err
 	}
+	if did, err = l.shrink(); did || err != nil {
+		return did, err
+	}
 	if did, err = l.fillSpare(); did || err != nil {
 		return did, err
 	}
@@ -156,6 +159,12 @@ func (l *Log) tidy() error {
 	defer l.house.Unlock()
 	for range 2 {
 		if _, err := l.recycle(); err != nil {
+			return err
+		}
+	}
+	for did := true; did; {
+		var err error
+		if did, err = l.shrink(); err != nil {
 			return err
 		}
 	}

@@ -17,6 +17,14 @@ type span struct {
 	entries  int
 	bytes    []byte
 	buffered bool // copied from the write buffer; else the segment is pinned, and the frames are to be read
+	joined   bool // its bytes follow those of the span before, with what is between them in the file
+}
+
+// follows tells whether to read s in one go with the span before it, for which so much is read already, and so much of that is between spans. What is between
+// stays in memory for as long as the entries do.
+func (s *span) follows(before *span, length, between int64) bool {
+	gap := s.off - before.off - before.length
+	return s.seg == before.seg && gap >= 0 && between+gap <= length/2
 }
 
 // Entries returns the entries from index from up to and including to, as many of them as the log has and as weigh at most maxBytes by
@@ -35,7 +43,7 @@ func (l *Log) Entries(id raft.GroupID, from, to raft.Index, maxBytes uint64) ([]
 	entries := make([]raft.Entry, 0, n)
 	for k := range spans {
 		s := &spans[k]
-		err := s.read()
+		err := read(spans[k:])
 		for i := 0; err == nil && i < s.entries; i++ {
 			var e raft.Entry
 			if e, err = s.take(id, from+raft.Index(len(entries))); err == nil {
@@ -89,12 +97,26 @@ func (l *Log) locate(id raft.GroupID, from, to raft.Index, maxBytes uint64) ([]s
 	if n == 0 {
 		return nil, 0, fmt.Errorf("%w: group %d, entry %d", ErrFaulty, id, from)
 	}
+	var length, between int64 // of what is read in one go
+	for k := range spans {
+		s := &spans[k]
+		s.buffered = s.seg == active && s.off >= l.flushed
+		if k > 0 && !s.buffered && s.follows(&spans[k-1], length, between) {
+			s.joined = true
+			gap := s.off - spans[k-1].off - spans[k-1].length
+			length, between, bytes = length+gap+s.length, between+gap, bytes+gap
+		} else {
+			length, between = s.length, 0
+		}
+	}
 	room := make([]byte, bytes)
 	for k := range spans {
 		s := &spans[k]
-		s.bytes, room = room[:s.length:s.length], room[s.length:]
-		if s.seg == active && s.off >= l.flushed {
-			s.buffered = true
+		if s.joined {
+			room = room[s.off-spans[k-1].off-spans[k-1].length:]
+		}
+		s.bytes, room = room[:s.length], room[s.length:]
+		if s.buffered {
 			copy(s.bytes, l.buf[s.off-l.flushed:])
 		} else {
 			s.seg.pins.Add(1)
@@ -111,14 +133,27 @@ func unpin(spans []span) {
 	}
 }
 
-// read gets the frames from the file.
-func (s *span) read() error {
-	if s.buffered {
+// read gets the frames of the first span, and of those that are joined to it, from the file. Where that fails, the joined ones are on their own, since what cannot be
+// read may be in a later one.
+func read(spans []span) error {
+	s := &spans[0]
+	if s.buffered || s.joined {
 		return nil
 	}
-	n, err := s.seg.file.ReadAt(s.bytes, s.off)
-	if n == len(s.bytes) {
+	n := 1
+	for n < len(spans) && spans[n].joined {
+		n++
+	}
+	length := spans[n-1].off + spans[n-1].length - s.off
+	k, err := readOnce(s.seg.file, s.bytes[:length], s.off)
+	if k == int(length) {
 		return nil
+	}
+	if n > 1 {
+		for i := range spans[1:n] {
+			spans[1+i].joined = false
+		}
+		return read(spans)
 	}
 	if err == nil || errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w: the file ends within it", ErrFaulty)

@@ -280,7 +280,7 @@ func (g *group) appendCheckpoint(b []byte, salt uint64) []byte {
 	return b
 }
 
-// recycle takes the oldest segment out of the log, if nothing needs it, and makes a spare of it, or removes it. Its new name is durable before
+// recycle takes the oldest segment out of the log, if nothing needs it, and makes a spare of it, or a file to be removed. Its new name is durable before
 // anything else happens to it, one segment after the other, so that the numbers of those that are there never have a gap. house is held.
 func (l *Log) recycle() (bool, error) {
 	l.mu.Lock()
@@ -295,14 +295,12 @@ func (l *Log) recycle() (bool, error) {
 	keep := len(l.spares) < 2
 	l.mu.Unlock()
 	old := segmentName(l.dir, seg.number)
-	if !keep {
-		if err := errors.Join(seg.file.Close(), l.fs.Remove(old), l.fs.SyncDir(l.dir)); err != nil {
-			return false, l.poison("remove "+old, err)
-		}
-		return true, nil
-	}
 	if err := errors.Join(l.fs.Rename(old, s.name), l.fs.SyncDir(l.dir)); err != nil {
 		return false, l.poison("rename "+old+" to "+path.Base(s.name), err)
+	}
+	if !keep {
+		l.doomed = append(l.doomed, s)
+		return true, nil
 	}
 	if seg.filled > s.filled {
 		if err := s.file.Truncate(s.filled); err != nil {
@@ -310,5 +308,26 @@ func (l *Log) recycle() (bool, error) {
 		}
 	}
 	l.addSpare(s)
+	return true, nil
+}
+
+// shrink removes a spare file that is one too many, a piece at a time: a file system may take a tenth of a second to free a whole segment, and no fsync ends
+// meanwhile. One that a crash leaves half removed is a spare still. house is held.
+func (l *Log) shrink() (bool, error) {
+	if len(l.doomed) == 0 {
+		return false, nil
+	}
+	s := l.doomed[0]
+	if s.filled > prepareBytes {
+		s.filled -= prepareBytes
+		if err := s.file.Truncate(s.filled); err != nil {
+			return false, l.poison("truncate "+s.name, err)
+		}
+		return true, nil
+	}
+	l.doomed = l.doomed[1:]
+	if err := errors.Join(s.file.Close(), l.fs.Remove(s.name)); err != nil {
+		return false, l.poison("remove "+s.name, err)
+	}
 	return true, nil
 }

@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/balsa-raft/balsa/raft"
@@ -299,6 +300,53 @@ func TestAStrayWriteIsNoticedAsLongAsWhatProvesTheLogStands(t *testing.T) {
 		}
 		if state, _ := l.State(1); len(state.Faulty) > 0 || state.LastIndex >= 20 {
 			t.Fatalf("over %d to the end: the log ends at %d, faulty %v: something tells, and the simulator may go as far", from, state.LastIndex, state.Faulty)
+		}
+	}
+}
+
+// TestEntriesOfManyBatchesAreReadInOneGo: entries that were written a few at a time lie between the beginnings of their batches, and now and then between other groups'
+// entries. They are read together where little lies between them; and where the disk cannot read some of it, all before that is read all the same.
+func TestEntriesOfManyBatchesAreReadInOneGo(t *testing.T) {
+	fsys := NewMemFS()
+	l := mustOpen(t, testOptions(fsys))
+	const n = 60
+	for i := raft.Index(1); i <= n; i++ {
+		mustAppend(t, l, Batch{Group: 1, HardState: hard(1, 1), Entries: run(1, i, i, strings.Repeat("entry", 40))})
+		if i%20 == 0 {
+			mustAppend(t, l, Batch{Group: 2, HardState: hard(1, 1), Entries: run(1, i/20, i/20, strings.Repeat("other", 4000))})
+		}
+		mustSync(t, l)
+	}
+	var names []string // of the files that were read, as they were when the log began with them
+	bad, name := int64(-1), ""
+	fsys.SetFault(func(op Op) Fault {
+		if op.Kind == OpRead {
+			names = append(names, op.Name)
+			if op.Name == name && op.Offset <= bad && bad < op.Offset+int64(op.Len) {
+				return Fault{Err: errInjected}
+			}
+		}
+		return Fault{}
+	})
+	got, err := l.Entries(1, 1, n, 1<<20)
+	if err != nil || len(got) != n {
+		t.Fatalf("%d entries: %v", len(got), err)
+	}
+	for i, e := range got {
+		if !equalEntries(e, run(1, raft.Index(i+1), raft.Index(i+1), strings.Repeat("entry", 40))[0]) {
+			t.Errorf("entry %d is %+v", i+1, e)
+		}
+	}
+	if len(names) != 3 {
+		t.Fatalf("reads of %q for three stretches of entries", names)
+	}
+	names = names[:3:3]
+	for i := raft.Index(1); i <= n; i++ {
+		at := l.groups[1].pos.get(i).at()
+		bad, name = at+50, names[(i-1)/20]
+		got, err := l.Entries(1, 1, n, 1<<20)
+		if i == 1 && !errors.Is(err, errInjected) || i > 1 && (err != nil || len(got) != int(i-1)) {
+			t.Fatalf("entry %d cannot be read: %d entries, %v", i, len(got), err)
 		}
 	}
 }

@@ -149,7 +149,7 @@ func (l *Log) spareName(id uint64) string {
 
 // readFull reads len(b) bytes at off; what is past the end of the file reads as zeroes.
 func readFull(f File, b []byte, off int64) error {
-	n, err := f.ReadAt(b, off)
+	n, err := readOnce(f, b, off)
 	if errors.Is(err, io.EOF) || (err == nil && n == len(b)) {
 		clear(b[n:])
 		return nil
@@ -158,6 +158,19 @@ func readFull(f File, b []byte, off int64) error {
 		err = io.ErrUnexpectedEOF
 	}
 	return err
+}
+
+// muchToRead is from how many bytes on it is worth going around the page cache for them.
+const muchToRead = 64 << 10
+
+// readOnce is ReadAt for what nobody reads again soon. What the log writes goes around the page cache, so that a read through it would have to bring everything in first.
+func readOnce(f File, b []byte, off int64) (int, error) {
+	if len(b) < muchToRead {
+		return f.ReadAt(b, off)
+	}
+	around := Around(f)
+	n, err := around.ReadAt(b, off)
+	return n, errors.Join(err, around.Close())
 }
 
 // zeroes is what files are filled with.

@@ -3,6 +3,7 @@ package wal
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 
@@ -320,4 +321,50 @@ func TestCleaningEnds(t *testing.T) {
 	checkAccounts(t, l)
 	fsys.Crash(nil)
 	mustEqual(t, m, mustOpen(t, o))
+}
+
+// TestASegmentTooManyGoesAPieceAtATime: its name is that of a spare meanwhile, so that a crash leaves a log that opens, and no more files than it needs.
+func TestASegmentTooManyGoesAPieceAtATime(t *testing.T) {
+	fsys := NewMemFS()
+	o := testOptions(fsys)
+	o.SegmentBytes, o.ReserveBytes = 4<<20, 1<<20
+	l := mustOpen(t, o)
+	last := raft.Index(0)
+	for range 5 * 4 {
+		mustAppend(t, l, Batch{Group: 1, HardState: hard(1, 1), Entries: run(1, last+1, last+1, strings.Repeat("x", 1<<20-100))})
+		mustSync(t, l)
+		last++
+	}
+	mustAppend(t, l, Batch{Group: 1, Compact: &raft.SnapshotMeta{Index: last, Term: 1}})
+	mustSync(t, l)
+	cuts := 0
+	fsys.SetFault(func(op Op) Fault {
+		if op.Kind == OpTruncate {
+			cuts++
+		}
+		return Fault{}
+	})
+	for len(l.doomed) == 0 || cuts < 2 {
+		if did, err := l.Prepare(); !did || err != nil {
+			t.Fatalf("after %d cuts there is nothing to do: %v", cuts, err)
+		}
+	}
+	fsys.SetFault(nil)
+	fsys.Crash(nil)
+	l = mustOpen(t, o)
+	if state, ok := l.State(1); !ok || state.Snapshot.Index != last {
+		t.Errorf("the log has %+v", state)
+	}
+	for {
+		did, err := l.Prepare()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !did {
+			break
+		}
+	}
+	if names, err := fsys.List("log"); err != nil || len(names) > 5 { // the lock, where it began, the segment, two spares
+		t.Errorf("in the end there are %q, %v", names, err)
+	}
 }

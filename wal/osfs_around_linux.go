@@ -1,0 +1,81 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+)
+
+// aroundBytes is how much is read around the page cache at a time.
+const aroundBytes = 4 << 20
+
+// aroundReader reads a file around the page cache (O_DIRECT). What is read once costs a page, a copy and a place in the cache for every 4 KiB otherwise, reading
+// ahead keeps the disk from the log, and what the cache has need not be what the disk has.
+type aroundReader struct {
+	file   *os.File // the owner's, for what cannot be read so
+	direct *os.File // opened anew
+	bounce []byte   // aligned, for what is not
+}
+
+// Around implements Bypass.
+func (f *osFile) Around() ReadCloserAt {
+	// The name may have changed since; the descriptor has not.
+	direct, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), os.O_RDONLY|syscall.O_DIRECT, 0)
+	if err != nil {
+		return within{f}
+	}
+	return &aroundReader{file: f.File, direct: direct}
+}
+
+// Close implements io.Closer.
+func (r *aroundReader) Close() error { return r.direct.Close() }
+
+// ReadAt implements io.ReaderAt.
+func (r *aroundReader) ReadAt(b []byte, off int64) (n int, err error) {
+	for n < len(b) && err == nil {
+		var k int
+		k, err = r.piece(b[n:], off+int64(n))
+		n += k
+	}
+	return n, err
+}
+
+// piece reads the first part of b, and says how much. Whole blocks into aligned memory come from the disk where they belong.
+func (r *aroundReader) piece(b []byte, off int64) (int, error) {
+	skip := int(off & (directBlock - 1))
+	whole := b[:min(len(b), aroundBytes)&^(directBlock-1)]
+	if skip > 0 || len(whole) == 0 || !isAligned(b) {
+		if r.bounce == nil {
+			r.bounce = aligned(256 << 10)
+		}
+		whole = r.bounce[:min(int64(len(r.bounce)), roundUp(int64(skip+len(b))))]
+	}
+	n, err := r.blocks(whole, off-int64(skip))
+	if errors.Is(err, syscall.EINVAL) {
+		return r.file.ReadAt(b, off) // this disk wants larger blocks
+	}
+	if &whole[0] != &b[0] {
+		n = copy(b, whole[min(skip, n):n])
+	}
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// blocks reads whole blocks, fewer only where the file ends.
+func (r *aroundReader) blocks(b []byte, off int64) (int, error) {
+	if w := takeAsync(); w != nil {
+		defer w.release()
+		if n, taken, err := w.read(r.direct, b, off); taken {
+			return n, err
+		}
+	}
+	n, err := r.direct.ReadAt(b, off)
+	if err == io.EOF {
+		err = nil
+	}
+	return n, err
+}
