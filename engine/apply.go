@@ -3,7 +3,6 @@ package engine
 import (
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"sync"
 
@@ -235,39 +234,22 @@ func (g *Group) applyEntries(entries []raft.Entry) {
 	}
 }
 
-// bodyReader notes whether the disk failed, so that it is not taken for the machine that did.
-type bodyReader struct {
-	io.Reader
-	failed error
-}
-
-// Read implements io.Reader.
-func (r *bodyReader) Read(p []byte) (int, error) {
-	n, err := r.Reader.Read(p)
-	if err != nil && err != io.EOF {
-		r.failed = err
-	}
-	return n, err
-}
-
 // restoreInstalled gives the machine the state of a snapshot that came from the leader and that the log already begins with.
 func (g *Group) restoreInstalled(meta raft.SnapshotMeta) {
 	if g.AppliedIndex() >= meta.Index {
 		panic(fmt.Sprintf("balsa: group %d: a snapshot at %d would take the machine back from %d", g.id, meta.Index, g.AppliedIndex()))
 	}
-	body, refused := bodyReader{}, error(nil)
-	err := g.host.store.with(g.id, meta, func(r io.Reader) error {
-		body.Reader = r
-		refused = g.machine.Restore(&body)
-		return refused
-	})
-	switch {
-	case refused != nil && body.failed == nil:
+	_, found, err := g.host.store.restore(g.id, func(m raft.SnapshotMeta) bool { return m.Index == meta.Index && m.Term == meta.Term }, false, g.machine.Restore)
+	if err == nil && !found {
+		err = fmt.Errorf("the file is missing or damaged in %s", g.host.store.dir)
+	}
+	if refused := (refusal{}); errors.As(err, &refused) {
 		// The body is as it was sent, so it is the machine that does not understand it.
 		g.fail(fmt.Errorf("the state machine does not take the snapshot at %d: %w: see that all members run the same machine, stop the group on this host, and start it again",
-			meta.Index, refused))
+			meta.Index, refused.error))
 		return
-	case err != nil:
+	}
+	if err != nil {
 		g.host.fail(fmt.Errorf("group %d: restore the state machine from the snapshot at %d: %w", g.id, meta.Index, err))
 		return
 	}

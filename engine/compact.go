@@ -118,14 +118,17 @@ func (g *Group) compactTarget(at raft.Index) raft.Index {
 	return to
 }
 
-// pruneSnapshots removes the snapshots that nothing needs any more.
+// pruneSnapshots removes the snapshots that nothing needs any more. While one is being opened to be sent it is not known which that is: the next time does.
 func (g *Group) pruneSnapshots() {
 	newest := g.compact.snapshotIndex
 	for _, t := range g.transfers {
+		if t.opening {
+			return
+		}
 		if t.file != nil {
 			newest = min(newest, t.meta.Index)
 		}
 	}
 	keepNone := g.durable != nil && len(g.transfers) == 0 && g.durable.DurableIndex() >= newest
-	g.host.background(func() { g.host.store.prune(g.id, newest, keepNone) })
+	g.host.lengthy(func() { g.host.store.prune(g.id, newest, keepNone) })
 }

@@ -47,7 +47,7 @@ func readSnapshot(t *testing.T, content []byte) {
 	if snap.size < 0 || snap.size > int64(len(content)) {
 		t.Fatalf("a body of %d bytes in a file of %d", snap.size, len(content))
 	}
-	_ = snap.verify(nil)
+	_, _ = io.Copy(io.Discard, &bodyReader{of: snap})
 	again := encodeTrailer(snap.meta, snap.size, snap.sum)
 	if string(again) != string(content[snap.size:]) {
 		t.Fatalf("%+v is written as %x, and was read from %x", snap.meta, again, content[snap.size:])

@@ -149,22 +149,19 @@ func (g *Group) restoreMachine(state wal.GroupState) (raft.Index, error) {
 			return have, nil
 		}
 	}
-	meta, file, err := g.host.store.newest(g.id, func(m raft.SnapshotMeta) bool {
+	var at raft.Index
+	meta, found, err := g.host.store.restore(g.id, func(m raft.SnapshotMeta) bool {
+		at = m.Index
 		return m.Index >= state.Snapshot.Index && m.Index <= state.LastIndex && termAt(state, m.Index) == m.Term
-	}, nil)
-	if err != nil {
-		return 0, err
-	}
-	if file == nil {
-		if state.Snapshot.Index == 0 {
-			return 0, nil
-		}
+	}, state.Snapshot.Index == 0, g.machine.Restore)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("restore the state machine from the snapshot at %d: %w", at, err)
+	case !found && state.Snapshot.Index == 0:
+		return 0, nil
+	case !found:
 		return 0, fmt.Errorf("the log begins after index %d, but the snapshot of it is missing or damaged: restore the file, or remove this member's whole data "+
 			"directory and add it to the group anew", state.Snapshot.Index)
-	}
-	defer file.Close()
-	if err := g.machine.Restore(file.reader()); err != nil {
-		return 0, fmt.Errorf("restore the state machine from the snapshot at %d: %w", meta.Index, err)
 	}
 	g.compact.snapshotIndex = meta.Index
 	return meta.Index, nil

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -70,11 +71,137 @@ func TestASnapshotThatCannotBeReadIsNotDamaged(t *testing.T) {
 		}
 		return wal.Fault{}
 	})
-	if _, f, err := store.newest(1, any, nil); f != nil || !errors.Is(err, errDiskOfTest) {
-		t.Fatalf("it is found as %v, %v", f, err)
+	machine := func(body io.Reader) error {
+		_, err := io.Copy(io.Discard, body)
+		return err
+	}
+	for _, spare := range []bool{false, true} {
+		reads = 0
+		if _, found, err := store.restore(1, any, spare, machine); found || !errors.Is(err, errDiskOfTest) || errors.As(err, &refusal{}) {
+			t.Fatalf("it is found: %v, %v", found, err)
+		}
 	}
 	fsys.SetFault(nil)
-	if _, f, err := store.newest(1, any, nil); f == nil || err != nil {
-		t.Fatalf("after that it is found as %v, %v", f, err)
+	if _, found, err := store.restore(1, any, false, machine); !found || err != nil {
+		t.Fatalf("after that it is found: %v, %v", found, err)
 	}
 }
+
+// TestNobodyGetsTheEndOfADamagedSnapshot: a machine that keeps its own state would take what it got for good. One that has to begin from nothing if there is no other
+// snapshot gets nothing at all.
+func TestNobodyGetsTheEndOfADamagedSnapshot(t *testing.T) {
+	for _, c := range []struct{ size, rot int }{{0, -1}, {1, 0}, {bodyPiece, 17}, {bodyPiece + 1, 17}, {3 * bodyPiece, 3*bodyPiece - 1}, {3*bodyPiece + 5, 0}} {
+		for _, spare := range []bool{false, true} {
+			fsys := wal.NewMemFS()
+			store, err := openSnapshotStore(fsys, "snap")
+			if err != nil {
+				t.Fatal(err)
+			}
+			body := make([]byte, c.size)
+			for i := range body {
+				body[i] = byte(i % 251)
+			}
+			for index := raft.Index(3); index < 5; index++ {
+				meta := raft.SnapshotMeta{Index: index, Term: 1, Configuration: raft.Configuration{Members: []raft.Member{{ID: 1, Address: "a"}}}}
+				if err := store.write(1, meta, bodyOfTest(body)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want := raft.Index(4)
+			if c.rot >= 0 {
+				want = 3 // the older one is intact
+				names, _, err := store.list(1, snapshotSuffix)
+				if err != nil {
+					t.Fatal(err)
+				}
+				f, err := fsys.Open(names[0])
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := f.WriteAt([]byte{^body[c.rot]}, int64(c.rot)); err != nil {
+					t.Fatal(err)
+				}
+				// The sender finds it too, before it has sent all.
+				damaged, err := store.newest(1, func(raft.SnapshotMeta) bool { return true })
+				if err != nil {
+					t.Fatal(err)
+				}
+				for off := 0; off < c.size && err == nil; {
+					piece := make([]byte, min(100_000, c.size-off))
+					if _, failed := damaged.around.ReadAt(piece, int64(off)); failed != nil {
+						t.Fatal(failed)
+					}
+					err = damaged.follow(int64(off), piece)
+					if err == nil && off > 0 { // sent again, since its acknowledgement was lost
+						err = damaged.follow(int64(off), piece)
+					}
+					off += len(piece)
+				}
+				if !errors.Is(err, errSnapshotDamaged) {
+					t.Errorf("a body of %d bytes with rot at %d is sent: %v", c.size, c.rot, err)
+				}
+			}
+			given := 0
+			meta, found, err := store.restore(1, func(raft.SnapshotMeta) bool { return true }, spare, func(body io.Reader) error {
+				given++
+				got, err := io.ReadAll(body)
+				if err == nil && len(got) != c.size {
+					t.Errorf("%d bytes instead of %d", len(got), c.size)
+				}
+				return err
+			})
+			if err != nil || !found || meta.Index != want {
+				t.Errorf("a body of %d bytes with rot at %d, spare %v: %v, %v, %v", c.size, c.rot, spare, meta.Index, found, err)
+			}
+			if most := 5 - int(want); given > most || spare && given != 1 {
+				t.Errorf("a body of %d bytes with rot at %d, spare %v: the machine was given %d", c.size, c.rot, spare, given)
+			}
+		}
+	}
+}
+
+// TestALargeSnapshotIsRemovedAPieceAtATime, and a crash in between leaves nothing that is taken for a snapshot, or that stays for ever.
+func TestALargeSnapshotIsRemovedAPieceAtATime(t *testing.T) {
+	fsys := wal.NewMemFS()
+	store, err := openSnapshotStore(fsys, "snap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for index := raft.Index(3); index < 5; index++ {
+		meta := raft.SnapshotMeta{Index: index, Term: 1, Configuration: raft.Configuration{Members: []raft.Member{{ID: 1, Address: "a"}}}}
+		if err := store.write(1, meta, bodyOfTest(make([]byte, 5*shrinkPiece))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cuts, rests := 0, 0
+	store.rest = func() { rests++ }
+	fsys.SetFault(func(op wal.Op) wal.Fault {
+		if op.Kind == wal.OpTruncate {
+			if cuts++; cuts == 3 {
+				return wal.Fault{Err: errDiskOfTest}
+			}
+		}
+		return wal.Fault{}
+	})
+	store.prune(1, 4, false)
+	names, err := fsys.List("snap")
+	if err != nil || len(names) != 2 || !strings.HasSuffix(names[0], goneSuffix) {
+		t.Fatalf("half removed there are %q, %v", names, err)
+	}
+	if found, _, err := store.list(1, snapshotSuffix); err != nil || len(found) != 1 {
+		t.Errorf("as snapshots there are %q, %v", found, err)
+	}
+	store.prune(1, 4, false)
+	if names, err = fsys.List("snap"); err != nil || len(names) != 1 || cuts < 6 || rests != cuts {
+		t.Errorf("in the end there are %q, %v, after %d cuts and %d rests", names, err, cuts, rests)
+	}
+}
+
+type bodyOfTest []byte
+
+func (b bodyOfTest) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(b)
+	return int64(n), err
+}
+
+func (b bodyOfTest) Close() error { return nil }

@@ -71,16 +71,17 @@ func TestYesterdaysSnapshotIsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	meta, file, err := store.newest(5, func(raft.SnapshotMeta) bool { return true }, nil)
+	file, err := store.newest(5, func(raft.SnapshotMeta) bool { return true })
 	if err != nil || file == nil {
 		t.Fatalf("the snapshot of version 1 is not read: %v", err)
 	}
 	defer file.Close()
+	meta := file.meta
 	if meta.Index != 77 || meta.Term != 9 || meta.ConfigurationIndex != 70 || !meta.Configuration.Equal(yesterdaysMeta.Configuration) {
 		t.Errorf("it stands for %+v", meta)
 	}
 	var machine adder
-	if err := machine.Restore(file.reader()); err != nil || machine.state() != [3]uint64{7, 8, 9} {
+	if err := machine.Restore(&bodyReader{of: file}); err != nil || machine.state() != [3]uint64{7, 8, 9} {
 		t.Errorf("its body restores %v (%v)", machine.state(), err)
 	}
 }

@@ -19,7 +19,7 @@ import (
 type snapshotStore struct {
 	fs  wal.FS
 	dir string
-	// rest, if set, is called after each piece of a body that is written, or read to be sent. The lengthy jobs alone call it.
+	// rest, if set, is called after each piece of a body that is written. The lengthy jobs alone call it.
 	rest func()
 }
 
@@ -27,6 +27,7 @@ const (
 	snapshotMagic  = "BALSNAP1"
 	snapshotSuffix = ".snap"
 	partSuffix     = ".part"
+	goneSuffix     = ".gone" // behind the other
 	// maxTrailer bounds a trailer, whose configuration is the only part without a fixed size.
 	maxTrailer = 16 << 20
 )
@@ -47,45 +48,93 @@ func onDisk(err error) error {
 	return fmt.Errorf("%w: %w", errSnapshotDisk, err)
 }
 
-// snapshotFile is an open, complete snapshot.
+// snapshotFile is an open, complete snapshot. Its body is read around the page cache.
 type snapshotFile struct {
 	wal.File
-	meta raft.SnapshotMeta
-	id   uint64
-	size int64
-	sum  uint32
+	around wal.ReadCloserAt
+	meta   raft.SnapshotMeta
+	id     uint64
+	size   int64
+	sum    uint32
+
+	// followed is how much of the body was sent from its beginning on, and followedSum the sum of that; the Background stage's own.
+	followed    int64
+	followedSum uint32
 }
 
-func (f *snapshotFile) reader() io.Reader { return io.NewSectionReader(f.File, 0, f.size) }
+// Close implements io.Closer.
+func (f *snapshotFile) Close() error { return errors.Join(f.around.Close(), f.File.Close()) }
 
-// verify reads the whole body and checks it. rest, if set, is called after each piece.
-func (f *snapshotFile) verify(rest func()) error {
-	sum, err := bodySum(restful{f.File, rest}, f.size)
-	if err == nil && sum != f.sum {
-		err = fmt.Errorf("%w: the body's checksum is %08x, not %08x", errSnapshotDamaged, sum, f.sum)
+func (f *snapshotFile) damaged(sum uint32) error {
+	return fmt.Errorf("%w: the body's checksum is %08x, not %08x", errSnapshotDamaged, sum, f.sum)
+}
+
+// follow sums what is sent, and says so when all of it was and is not what had been written. Where the receiver had a part of the body from before, the sum
+// over all is the receiver's to check: then it asks for all of it.
+func (f *snapshotFile) follow(off int64, data []byte) error {
+	end := off + int64(len(data))
+	if off > f.followed || end <= f.followed {
+		return nil
 	}
-	return err
+	f.followedSum = updateSum(f.followedSum, data[f.followed-off:])
+	if f.followed = end; end == f.size && f.followedSum != f.sum {
+		return f.damaged(f.followedSum)
+	}
+	return nil
+}
+
+// bodyReader reads a body from its beginning to its end, and checks what it gives: the last piece comes only if the sum over all is right. So who needs the end
+// never has all of a body that is damaged, and nothing is read twice, with time to rot in between.
+type bodyReader struct {
+	of    *snapshotFile
+	piece []byte // what was read and not yet given
+	space []byte
+	at    int64
+	sum   uint32
+	err   error // what the disk said, or that the body is damaged
+}
+
+// Read implements io.Reader.
+func (r *bodyReader) Read(p []byte) (int, error) {
+	if len(r.piece) == 0 {
+		if err := r.next(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, r.piece)
+	r.piece = r.piece[n:]
+	return n, nil
+}
+
+func (r *bodyReader) next() error {
+	left := r.of.size - r.at
+	switch {
+	case r.err != nil:
+		return r.err
+	case left == 0 && r.sum == r.of.sum: // of a body without bytes, too
+		return io.EOF
+	case r.space == nil:
+		r.space = make([]byte, bodyPiece)
+	}
+	piece := r.space[:min(left, bodyPiece)]
+	n, err := r.of.around.ReadAt(piece, r.at)
+	if n < len(piece) {
+		r.err = fmt.Errorf("read the body at %d: %w", r.at, err)
+		return r.err
+	}
+	r.at += int64(n)
+	if r.sum = updateSum(r.sum, piece); r.at == r.of.size && r.sum != r.of.sum {
+		r.err = r.of.damaged(r.sum)
+		return r.err
+	}
+	r.piece = piece
+	return nil
 }
 
 func bodySum(f io.ReaderAt, size int64) (uint32, error) {
 	h := crc32.New(castagnoli)
-	_, err := io.CopyBuffer(h, io.NewSectionReader(f, 0, size), make([]byte, 256<<10))
+	_, err := io.CopyBuffer(h, io.NewSectionReader(f, 0, size), make([]byte, bodyPiece))
 	return h.Sum32(), err
-}
-
-// restful is a file whose readers rest after each piece.
-type restful struct {
-	io.ReaderAt
-	rest func()
-}
-
-// ReadAt implements io.ReaderAt.
-func (r restful) ReadAt(b []byte, off int64) (int, error) {
-	n, err := r.ReaderAt.ReadAt(b, off)
-	if r.rest != nil {
-		r.rest()
-	}
-	return n, err
 }
 
 func openSnapshotStore(fsys wal.FS, dir string) (*snapshotStore, error) {
@@ -111,7 +160,7 @@ func (s *snapshotStore) list(group raft.GroupID, suffix string) (names []string,
 			continue
 		}
 		var g, index, id uint64
-		if n, _ := fmt.Sscanf(strings.TrimSuffix(all[i], suffix), "%016x-%016x-%016x", &g, &index, &id); n == 3 {
+		if n, _ := fmt.Sscanf(all[i], "%016x-%016x-%016x", &g, &index, &id); n == 3 {
 			names = append(names, path.Join(s.dir, all[i]))
 			indexes = append(indexes, raft.Index(index))
 		}
@@ -119,12 +168,12 @@ func (s *snapshotStore) list(group raft.GroupID, suffix string) (names []string,
 	return names, indexes, nil
 }
 
-// newest opens the newest snapshot that is intact and acceptable; nil without error if there is none. To know that it reads all of it, and calls rest, if set,
-// after each piece.
-func (s *snapshotStore) newest(group raft.GroupID, accept func(raft.SnapshotMeta) bool, rest func()) (raft.SnapshotMeta, *snapshotFile, error) {
+// find opens the acceptable snapshots, the newest first, until use wants no more. One that is damaged, as far as its trailer tells, is passed over. The files are
+// use's to close.
+func (s *snapshotStore) find(group raft.GroupID, accept func(raft.SnapshotMeta) bool, use func(*snapshotFile) (more bool, err error)) error {
 	names, _, err := s.list(group, snapshotSuffix)
 	if err != nil {
-		return raft.SnapshotMeta{}, nil, err
+		return err
 	}
 	for _, name := range names {
 		f, err := s.open(name)
@@ -132,34 +181,70 @@ func (s *snapshotStore) newest(group raft.GroupID, accept func(raft.SnapshotMeta
 			if errors.Is(err, errSnapshotDamaged) || errors.Is(err, fs.ErrNotExist) {
 				continue // or pruned just now: another one may do; if not, the caller says so
 			}
-			return raft.SnapshotMeta{}, nil, err
+			return err
 		}
 		if !accept(f.meta) {
 			f.Close()
 			continue
 		}
-		if err := f.verify(rest); err == nil {
-			return f.meta, f, nil
-		} else if !errors.Is(err, errSnapshotDamaged) {
-			f.Close() // The disk did not even read it, which is not to say that it is damaged.
-			return raft.SnapshotMeta{}, nil, fmt.Errorf("%s: %w", name, err)
+		if more, err := use(f); err != nil || !more {
+			if err != nil {
+				err = fmt.Errorf("%s: %w", name, err)
+			}
+			return err
 		}
-		f.Close()
 	}
-	return raft.SnapshotMeta{}, nil, nil
+	return nil
 }
 
-// with opens the snapshot that stands for meta, checks it, and has f read it.
-func (s *snapshotStore) with(group raft.GroupID, meta raft.SnapshotMeta, f func(io.Reader) error) error {
-	_, file, err := s.newest(group, func(m raft.SnapshotMeta) bool { return m.Index == meta.Index && m.Term == meta.Term }, nil)
-	if err != nil {
-		return err
-	}
-	if file == nil {
-		return fmt.Errorf("the file is missing or damaged in %s", s.dir)
-	}
-	defer file.Close()
-	return f(file.reader())
+// newest opens the newest acceptable snapshot; nil without error if there is none. Its body is not read yet.
+func (s *snapshotStore) newest(group raft.GroupID, accept func(raft.SnapshotMeta) bool) (found *snapshotFile, err error) {
+	err = s.find(group, accept, func(f *snapshotFile) (bool, error) {
+		found = f
+		return false, nil
+	})
+	return found, err
+}
+
+// refusal is a state machine's error about a body that is as it was written.
+type refusal struct{ error }
+
+// Unwrap gives the machine's error.
+func (r refusal) Unwrap() error { return r.error }
+
+// restore has a machine take over the newest acceptable snapshot that is intact, and tells which one that was; false without error if there is none.
+// A machine may be given several: one turns out to be damaged when the machine is about to get its end. A machine that has to go on without any, if none is intact,
+// is spared that: each is read twice.
+func (s *snapshotStore) restore(
+	group raft.GroupID, accept func(raft.SnapshotMeta) bool, spare bool, machine func(io.Reader) error,
+) (meta raft.SnapshotMeta, found bool, err error) {
+	err = s.find(group, accept, func(f *snapshotFile) (bool, error) {
+		defer f.Close()
+		body := &bodyReader{of: f}
+		var err error
+		if spare {
+			if _, err = io.Copy(io.Discard, body); err == nil {
+				body = &bodyReader{of: f}
+			}
+		}
+		if err == nil {
+			err = machine(body)
+		}
+		if err == nil {
+			_, err = io.Copy(io.Discard, body) // what the machine had no use for is part of the body
+		}
+		switch {
+		case errors.Is(body.err, errSnapshotDamaged):
+			return true, nil
+		case body.err != nil:
+			return false, body.err // The disk did not even read it, which is not to say that it is damaged.
+		case err != nil:
+			return false, refusal{err}
+		}
+		meta, found = f.meta, true
+		return false, nil
+	})
+	return meta, found, err
 }
 
 // open reads a file's trailer.
@@ -223,13 +308,14 @@ func readTrailer(f wal.File) (*snapshotFile, error) {
 		return nil, fmt.Errorf("%w: %w", errSnapshotDamaged, err)
 	}
 	snap := &snapshotFile{
-		File: f, size: int64(binary.LittleEndian.Uint64(t)), sum: binary.LittleEndian.Uint32(t[8:]),
+		File: f, around: wal.Around(f), size: int64(binary.LittleEndian.Uint64(t)), sum: binary.LittleEndian.Uint32(t[8:]),
 		meta: raft.SnapshotMeta{
 			Index: raft.Index(binary.LittleEndian.Uint64(t[12:])), Term: raft.Term(binary.LittleEndian.Uint64(t[20:])),
 			ConfigurationIndex: raft.Index(binary.LittleEndian.Uint64(t[28:])), Configuration: cfg,
 		},
 	}
 	if snap.size != total-int64(trailerEnd)-n {
+		snap.around.Close()
 		return nil, fmt.Errorf("%w: %d bytes of body instead of %d", errSnapshotDamaged, total-int64(trailerEnd)-n, snap.size)
 	}
 	snap.id = bodyID(snap.size, snap.sum)
@@ -264,10 +350,17 @@ func (s *snapshotStore) write(group raft.GroupID, meta raft.SnapshotMeta, w Snap
 	return s.complete(f, part, group, meta, out.offset, out.sum)
 }
 
-// complete makes a staged body a snapshot: trailer, fsync, final name, fsync of the directory. If the disk fails, the staged body is removed: it may be in
+// complete makes a staged body a snapshot: trailer, its end, fsync, final name, fsync of the directory. If the disk fails, the staged body is removed: it may be in
 // the page cache alone, and a later attempt would find it there and take it for durable.
 func (s *snapshotStore) complete(f wal.File, part string, group raft.GroupID, meta raft.SnapshotMeta, size int64, sum uint32) error {
-	_, err := f.WriteAt(encodeTrailer(meta, size, sum), size)
+	trailer := encodeTrailer(meta, size, sum)
+	_, err := f.WriteAt(trailer, size)
+	if end := size + int64(len(trailer)); err == nil {
+		var length int64
+		if length, err = f.Size(); err == nil && length > end {
+			err = f.Truncate(end)
+		}
+	}
 	if err == nil {
 		err = f.Sync()
 	}
@@ -284,18 +377,55 @@ func (s *snapshotStore) complete(f wal.File, part string, group raft.GroupID, me
 	return onDisk(s.fs.SyncDir(s.dir))
 }
 
-// prune removes the group's snapshots and staged pieces that are older than index; all of them, and index too, when keepNone.
+// prune removes the group's snapshots and staged pieces that are older than index; all of them, and index too, when keepNone. What an earlier one has left of a
+// file goes too. It is a lengthy job.
 func (s *snapshotStore) prune(group raft.GroupID, index raft.Index, keepNone bool) {
+	gone, _, err := s.list(group, goneSuffix)
+	if err != nil {
+		return // nothing is lost by keeping them; the next prune tries again
+	}
+	for _, name := range gone {
+		s.remove(name)
+	}
 	for _, suffix := range []string{snapshotSuffix, partSuffix} {
 		names, indexes, err := s.list(group, suffix)
 		if err != nil {
-			return // nothing is lost by keeping them; the next prune tries again
+			return
 		}
 		for i, name := range names {
 			if indexes[i] < index || keepNone && indexes[i] == index {
-				_ = s.fs.Remove(name)
+				s.remove(name)
 			}
 		}
+	}
+}
+
+// shrinkPiece is how much of a file that nobody needs is freed at a time.
+const shrinkPiece = 2 << 20
+
+// remove removes a file, a large one a piece at a time: a file system may take a tenth of a second to free it in one, and no fsync of the log ends meanwhile. Its
+// name says that it is no snapshot any more.
+func (s *snapshotStore) remove(name string) {
+	f, err := s.fs.Open(name)
+	if err != nil {
+		return
+	}
+	size, err := f.Size()
+	if err == nil && size > shrinkPiece {
+		gone := name
+		if !strings.HasSuffix(name, goneSuffix) {
+			gone += goneSuffix
+			err = s.fs.Rename(name, gone)
+		}
+		for name = gone; err == nil && size > shrinkPiece; {
+			size -= shrinkPiece
+			if err = f.Truncate(size); s.rest != nil {
+				s.rest()
+			}
+		}
+	}
+	if f.Close(); err == nil {
+		_ = s.fs.Remove(name)
 	}
 }
 
@@ -303,6 +433,9 @@ func (s *snapshotStore) prune(group raft.GroupID, index raft.Index, keepNone boo
 // blocks, so that it can go around the page cache. A body that was left there would go to the disk all at once, with its fsync, and every fsync of the
 // log would wait for it.
 const bodyPiece = 256 << 10
+
+// bodyReserve is how much room a body gets at a time, so that its pieces need not make the file longer.
+const bodyReserve = 16 << 20
 
 // stream tells the file that it is written from there to its end.
 func stream(f wal.File, from int64) {
@@ -316,9 +449,11 @@ type bodyWriter struct {
 	file   wal.File
 	buffer []byte
 	offset int64
-	sum    uint32
-	failed error  // what the disk said
-	rest   func() // called after each piece, if set
+	// reserved is how long the file may be already.
+	reserved int64
+	sum      uint32
+	failed   error  // what the disk said
+	rest     func() // called after each piece, if set
 }
 
 // Write implements io.Writer.
@@ -344,6 +479,12 @@ func (w *bodyWriter) Write(p []byte) (int, error) {
 func (w *bodyWriter) flush() error {
 	if len(w.buffer) == 0 {
 		return nil
+	}
+	if end := w.offset + int64(len(w.buffer)); len(w.buffer) == bodyPiece && end > w.reserved {
+		w.reserved = end + bodyReserve
+		if s, ok := w.file.(wal.Streamer); ok {
+			s.Reserve(w.reserved)
+		}
 	}
 	if _, err := w.file.WriteAt(w.buffer, w.offset); err != nil {
 		w.failed = onDisk(err)
@@ -372,7 +513,9 @@ func (s *snapshotStore) stage(group raft.GroupID, m *SnapshotChunk) (*receiving,
 	r.file = f
 	if r.offset, err = f.Size(); err == nil {
 		r.offset = min(r.offset, m.Size)
-		r.sum, err = bodySum(f, r.offset)
+		around := wal.Around(f)
+		r.sum, err = bodySum(around, r.offset)
+		err = errors.Join(err, around.Close())
 	}
 	if err != nil {
 		f.Close()

@@ -104,7 +104,7 @@ func (g *Group) openTransfer(to raft.MemberID) {
 	least := g.core.FirstIndex() - 1
 	g.transfers[to].opening = true
 	g.host.lengthy(func() {
-		meta, file, err := g.host.store.newest(g.id, func(m raft.SnapshotMeta) bool { return m.Index >= least }, g.host.store.rest)
+		file, err := g.host.store.newest(g.id, func(m raft.SnapshotMeta) bool { return m.Index >= least })
 		g.post(func() {
 			t := g.transfers[to]
 			switch {
@@ -112,16 +112,16 @@ func (g *Group) openTransfer(to raft.MemberID) {
 				if file != nil {
 					file.Close()
 				}
-			case err != nil || file == nil || meta.Index < g.core.FirstIndex()-1:
+			case err != nil || file == nil || file.meta.Index < g.core.FirstIndex()-1:
 				if file != nil {
 					file.Close()
 				}
 				g.compact.snapshotIndex = 0 // the file is gone or damaged: the next attempt writes a new one
 				g.endTransfer(t, false)
 			default:
-				t.meta, t.file, t.opening, t.progress = meta, file, false, g.worker.now
+				t.meta, t.file, t.opening, t.progress = file.meta, file, false, g.worker.now
 				g.host.options.Logger.Info("sending a snapshot to a member that is behind the log", "group", uint64(g.id), "member", uint64(to),
-					"index", uint64(meta.Index), "bytes", file.size)
+					"index", uint64(file.meta.Index), "bytes", file.size)
 			}
 		})
 	})
@@ -166,7 +166,7 @@ func (g *Group) driveTransfers() {
 	}
 }
 
-// sendChunk reads the next piece in the background and sends it from there.
+// sendChunk reads the next piece in the background and sends it from there. A body that turns out to be damaged is not sent to its end: a new snapshot is.
 func (g *Group) sendChunk(t *transfer) {
 	n := min(snapshotChunk, t.file.size-t.sent)
 	m := &SnapshotChunk{
@@ -178,9 +178,19 @@ func (g *Group) sendChunk(t *transfer) {
 	t.resend = g.worker.now + g.host.options.Raft.ElectionTimeoutMax
 	g.host.background(func() {
 		m.Data = make([]byte, n)
-		if _, err := file.ReadAt(m.Data, m.Offset); err != nil {
+		if _, err := file.around.ReadAt(m.Data, m.Offset); err != nil {
 			g.host.options.Logger.Warn("cannot read a snapshot that is being sent", "group", uint64(g.id), "error", err)
 			return // nothing arrives, so the transfer ends by its timeout
+		}
+		if err := file.follow(m.Offset, m.Data); err != nil {
+			g.host.options.Logger.Warn("a snapshot that was being sent is damaged; a new one is written", "group", uint64(g.id), "index", uint64(m.Meta.Index), "error", err)
+			g.post(func() {
+				if now := g.transfers[t.to]; now == t {
+					g.compact.snapshotIndex = 0
+					g.endTransfer(t, false)
+				}
+			})
+			return
 		}
 		m.Sum = raft.Sum(m.Data)
 		g.host.options.Network.Send([]Envelope{{Group: g.id, To: to, Message: m}})
