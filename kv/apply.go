@@ -26,6 +26,7 @@ type applier struct {
 	view    view
 	pending overlay
 	recent  recent
+	find    finder
 	// latestBytes is about what the latest records will take in the batch, changed the memory to sort their keys in.
 	latestBytes int
 	changed     []string
@@ -52,7 +53,8 @@ func (a *applier) reset(s *Store) {
 func (a *applier) begin(g *generation) {
 	a.generation = g
 	a.pending = overlay{records: make(map[string]record), recent: &a.recent}
-	a.view = view{from: g.db, pending: &a.pending, state: state{
+	a.find = finder{db: g.db}
+	a.view = view{from: g.db, pending: &a.pending, find: &a.find, state: state{
 		applied: g.appliedIndex(), revision: g.revision.Load(), compacted: g.compacted.Load(),
 	}}
 }
@@ -79,7 +81,7 @@ func (s *Store) Apply(entries []engine.Entry) []engine.Result {
 
 func (a *applier) run(entries []engine.Entry, out []engine.Result) (err error) {
 	a.batch, a.notes = a.generation.db.NewBatch(), a.generation.db.NewBatch()
-	defer func() { err = errors.Join(err, a.batch.Close(), a.notes.Close()) }()
+	defer func() { err = errors.Join(err, a.batch.Close(), a.notes.Close(), a.find.reset()) }()
 	for i := range entries {
 		e := &entries[i]
 		if e.Index <= a.view.state.applied {
@@ -144,6 +146,9 @@ func (a *applier) commit() error {
 		return storageError("write", err)
 	}
 	g.publish(st)
+	if err := a.find.reset(); err != nil {
+		return err
+	}
 	a.batch.Reset()
 	a.notes.Reset()
 	a.latestBytes = 0

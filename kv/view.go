@@ -14,6 +14,8 @@ type view struct {
 	state state
 	// pending are the changes of the running command, and what they make of the revision; nil where nothing is written.
 	pending *overlay
+	// find looks up single keys, where many are looked up; nil elsewhere.
+	find *finder
 }
 
 // overlay are changes that are in no database yet. A record that does not exist is a deletion.
@@ -61,6 +63,9 @@ func (v *view) scan(ctx context.Context, keys keyRange, at int64, visit visitor)
 // point visits one key as it is now.
 func (v *view) point(key []byte, visit visitor) error {
 	r, known := v.pending.get(key)
+	if !known && v.find != nil {
+		return v.find.point(key, visit)
+	}
 	if !known {
 		var closer closer
 		var err error
