@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
 
 	"github.com/balsa-raft/balsa/bench/load"
 )
@@ -22,7 +25,7 @@ const (
 	databaseKey     = 16
 	databaseClients = 64
 	// A transaction of the fill has so many puts, and so many are on their way.
-	fillBatch, fillers = 64, 16
+	fillBatch, fillers = 128, 16
 )
 
 // databaseSizes are the sizes at which a database is measured while it grows.
@@ -30,11 +33,147 @@ var databaseSizes = []int64{10e6, 100e6, 500e6, 1e9, 2e9, 5e9, 10e9}
 
 // database is a cluster that is filled further and further, and what is known of its keys: by whom each was put, and which put of it was acknowledged last.
 type database struct {
-	fleet *fleet
-	kvs   []pb.KVClient // one of each client
-	keys  int64         // how many there are
-	marks []databaseMarks
-	used  *usage
+	system server
+	dir    string
+	note   databaseNote
+	fleet  *fleet
+	conns  []*grpc.ClientConn
+	kvs    []pb.KVClient // one of each client
+	keys   int64         // how many there are
+	marks  []databaseMarks
+	used   *usage
+}
+
+// databaseNote is what a later call has to know of a database that was kept.
+type databaseNote struct {
+	Keys    int64
+	Members []memberNote
+}
+
+type memberNote struct{ Name, Client, Peer string }
+
+// openDatabase starts the cluster of a directory, a new one if there is none.
+func openDatabase(system server, dir string, members int) (*database, error) {
+	d := &database{system: system, dir: dir}
+	// What was put by an earlier call has lower numbers.
+	first := uint64(time.Now().UnixNano())
+	for i := range databaseClients {
+		d.marks = append(d.marks, databaseMarks{
+			acked: map[int64]uint64{}, next: first, dice: rand.New(rand.NewPCG(uint64(i), first)), value: make([]byte, databaseValue),
+		})
+	}
+	encoded, err := os.ReadFile(filepath.Join(dir, "database.json"))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		made, err := newMembers(dir, members)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range made {
+			d.note.Members = append(d.note.Members, memberNote{m.name, m.client, m.peer})
+		}
+		if err := d.save(); err != nil {
+			return nil, err
+		}
+	case err != nil:
+		return nil, err
+	default:
+		if err := json.Unmarshal(encoded, &d.note); err != nil {
+			return nil, fmt.Errorf("what is kept in %s is not understood: %w", dir, err)
+		}
+		if len(d.note.Members) != members {
+			return nil, fmt.Errorf("the database that is kept in %s has %s, not %d", dir, plural(len(d.note.Members), "members"), members)
+		}
+	}
+	d.keys = d.note.Keys
+	return d, d.start()
+}
+
+func (d *database) save() error {
+	d.note.Keys = d.keys
+	encoded, err := json.Marshal(&d.note)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(d.dir, "database.json"), encoded, 0o644)
+}
+
+// start starts the servers, and connects all clients.
+func (d *database) start() (err error) {
+	var members []member
+	for _, m := range d.note.Members {
+		members = append(members, member{name: m.Name, dir: filepath.Join(d.dir, m.Name), client: m.Client, peer: m.Peer})
+	}
+	if d.fleet, err = startMembers(d.system, members); err != nil {
+		return err
+	}
+	d.used = newUsage(d.fleet.pids()...)
+	addresses, err := d.fleet.addresses(databaseClients, false)
+	if err != nil {
+		return err
+	}
+	d.conns, err = dialAll(addresses)
+	d.kvs = nil
+	for _, conn := range d.conns {
+		d.kvs = append(d.kvs, pb.NewKVClient(conn))
+	}
+	return err
+}
+
+// stop kills the servers.
+func (d *database) stop() error {
+	if d.fleet == nil {
+		return nil
+	}
+	closeAll(d.conns)
+	d.used.close()
+	err := d.fleet.stop()
+	d.fleet = nil
+	return err
+}
+
+// restart kills the servers, and tells how long they take until all of them answer a fresh read again.
+func (d *database) restart() (Result, error) {
+	if err := d.stop(); err != nil {
+		return Result{}, err
+	}
+	began := time.Now()
+	err := d.start()
+	return tookOnce(time.Since(began)), err
+}
+
+// snapshot saves a snapshot of one member to nowhere.
+func (d *database) snapshot(ctx context.Context) (Result, error) {
+	d.used.begin()
+	began := time.Now()
+	stream, err := pb.NewMaintenanceClient(d.conns[0]).Snapshot(ctx, &pb.SnapshotRequest{})
+	if err != nil {
+		return Result{}, err
+	}
+	bytes := int64(0)
+	for {
+		piece, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return Result{}, err
+		}
+		bytes += int64(len(piece.Blob))
+	}
+	r := tookOnce(time.Since(began))
+	d.used.end()
+	d.used.fill(&r)
+	if least := d.keys * (databaseKey + databaseValue); bytes < least {
+		return r, fmt.Errorf("a snapshot of %d bytes, where keys and values have %d", bytes, least)
+	}
+	return r, nil
+}
+
+// tookOnce is the result of what is done once.
+func tookOnce(took time.Duration) Result {
+	us := float64(took.Microseconds())
+	return Result{Done: 1, P50: us, P99: us, Worst: us, Syncs: -1}
 }
 
 // databaseMarks are one client's puts by key. A client puts only to keys of its own, which are those whose number leaves its own as the remainder.
@@ -52,57 +191,60 @@ func growDatabase(ctx context.Context, g *growth, round int, tell func(growthRow
 	if err != nil {
 		return err
 	}
-	dir := filepath.Join(g.dir, fmt.Sprintf("database-%d", round))
+	dir := g.keep
+	if dir == "" {
+		dir = filepath.Join(g.dir, fmt.Sprintf("database-%d", round))
+		defer os.RemoveAll(dir)
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	f, err := startFleet(system, dir, 3)
+	d, err := openDatabase(system, dir, g.members)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.stop()) }()
-	addresses, err := f.addresses(databaseClients, false)
-	if err != nil {
-		return err
-	}
-	conns, err := dialAll(addresses)
-	if err != nil {
-		return err
-	}
-	defer closeAll(conns)
-	d := &database{fleet: f, used: newUsage(f.pids()...)}
-	defer d.used.close()
-	for i, conn := range conns {
-		d.kvs = append(d.kvs, pb.NewKVClient(conn))
-		d.marks = append(d.marks, databaseMarks{acked: map[int64]uint64{}, dice: rand.New(rand.NewPCG(uint64(i), 0)), value: make([]byte, databaseValue)})
-	}
+	defer func() { err = errors.Join(err, d.stop()) }()
 	var rows []growthRow
 	for _, size := range databaseSizes {
-		if size > g.database {
-			break
+		keys := size / (databaseKey + databaseValue)
+		if size > g.database || keys < d.keys {
+			continue
 		}
-		note := func(series string, r Result, err error) {
+		note := func(series string, r Result, err error) error {
 			if err != nil {
 				r.Failure = err.Error()
 			}
+			if g.members > 1 {
+				series += ", " + plural(g.members, "members")
+			}
 			r.Round = round
-			fmt.Fprintf(g.progress, "round %d  database at %s, %s: %.0f/s so far, and to be checked\n", round, plainBytes(float64(size)), series, r.PerSecond)
+			fmt.Fprintf(g.progress, "round %d  database at %s, %s: %.0f/s, p50 %s so far, and to be checked\n", round, plainBytes(float64(size)), series, r.PerSecond, milliseconds(r.P50))
 			rows = append(rows, growthRow{point: point{series: series, x: float64(size)}, Result: r})
-		}
-		filled, err := d.fill(ctx, size/(databaseKey+databaseValue))
-		note("fill", filled, err)
-		if err != nil {
-			tell(rows[len(rows)-1])
 			return err
+		}
+		if keys > d.keys {
+			filled, err := d.fill(ctx, keys)
+			if err = errors.Join(err, d.save()); note("fill", filled, err) != nil {
+				tell(rows[len(rows)-1])
+				return err
+			}
+		}
+		if g.fillOnly {
+			continue
 		}
 		for _, ask := range []struct {
 			series string
 			do     func(ctx context.Context, client int) error
 		}{{"put", d.put}, {"linearizable range", d.read}} {
 			r, err := d.measure(g, ask.do)
-			note(ask.series, r, err)
+			_ = note(ask.series, r, err)
 		}
+		again, err := d.restart()
+		if note("restart", again, err) != nil {
+			return err
+		}
+		saved, err := d.snapshot(ctx)
+		_ = note("snapshot", saved, err)
 	}
 	// What was acknowledged is looked for at the end. If it is not there, nothing of this round counts.
 	lost := d.check(ctx)
@@ -195,8 +337,6 @@ func (d *database) fill(ctx context.Context, keys int64) (Result, error) {
 }
 
 func (d *database) fillBatch(ctx context.Context, filler int, first, end int64) error {
-	ctx, cancel := context.WithTimeout(ctx, catchUp)
-	defer cancel()
 	r := &pb.TxnRequest{}
 	for number := first; number < end; number++ {
 		value := make([]byte, databaseValue)
@@ -204,9 +344,11 @@ func (d *database) fillBatch(ctx context.Context, filler int, first, end int64) 
 		r.Success = append(r.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: keyOf(number), Value: value}}})
 	}
 	// Nobody else writes these keys yet, so what may or may not have happened can be done again.
-	for {
-		_, err := d.kvs[filler].Txn(ctx, r)
-		if err == nil || ctx.Err() != nil {
+	for attempt := 1; ; attempt++ {
+		once, cancel := context.WithTimeout(ctx, catchUp)
+		_, err := d.kvs[filler].Txn(once, r)
+		cancel()
+		if err == nil || ctx.Err() != nil || attempt == 100 {
 			return err
 		}
 		time.Sleep(10 * time.Millisecond)

@@ -161,8 +161,8 @@ func measureCompaction(o featOptions, dir string) ([]figure, error) {
 	const state = 64 << 20
 	return bothLoads(o, dir, func(dir string, proposers int, rate float64) (_ *disturbed, err error) {
 		keepers := newKeepers(proposers, state)
-		bound := uint64(16 << 20)
-		t, err := startLed(dir, keepers, func(int) balsa.Options { return balsa.Options{CompactBytes: bound} })
+		// A compaction every few seconds, so that there is time without one to compare with.
+		t, err := startLed(dir, keepers, func(int) balsa.Options { return balsa.Options{CompactBytes: uint64(o.Phase.Seconds() * (16 << 20))} })
 		if err != nil {
 			return nil, err
 		}
@@ -249,22 +249,30 @@ func measureSnapshot(o featOptions, dir string) ([]figure, error) {
 		if err := t.lead(0, 0); err != nil {
 			return nil, err
 		}
-		d := &disturbed{quiet: newPhase("quiet, with two of three members"), others: []*phase{newPhase("a snapshot goes to a slow member")}}
+		// What is promised holds for all of it, from the member's start until it has caught up; what each part of it does is there to see.
+		all := newPhase("a snapshot goes to a slow member")
+		sent, restored, caught := newPhase("it is sent and staged"), newPhase("it is restored"), newPhase("what came meanwhile follows by log")
+		d := &disturbed{quiet: newPhase("quiet, with two of three members"), others: []*phase{all}}
 		term := t.terms()
 		s = continueSteady(t.running[0][0], before, steadySize, rate)
 		time.Sleep(time.Second)
 		s.during(d.quiet, o.Phase)
-		s.enter(d.others[0])
+		s.enter(sent)
 		began := time.Now()
 		keepers[2] = newKeeper(proposers, o.Snapshot)
 		if err := t.start(2); err != nil {
 			return nil, err
 		}
+		if err := until("the slow member is given the snapshot", 5*time.Minute, func() bool { return keepers[2].begun.Load() > 0 }); err != nil {
+			return nil, err
+		}
+		s.enter(restored)
 		if err := until("the slow member has the snapshot", 5*time.Minute, func() bool { return keepers[2].restored.Load() > 0 }); err != nil {
 			return nil, err
 		}
 		d.extra = append(d.extra, seconds(fmt.Sprintf("a snapshot of %d MiB over a link of %d MiB/s", o.Snapshot>>20, o.Link>>20), time.Since(began)))
 		// What came meanwhile follows by log, over the same link, and is part of it.
+		s.enter(caught)
 		err = until("the slow member has caught up", 2*time.Minute, func() bool { return t.running[2][0].AppliedIndex()+1000 > t.running[0][0].CommitIndex() })
 		if err != nil {
 			return nil, err
@@ -274,6 +282,10 @@ func measureSnapshot(o featOptions, dir string) ([]figure, error) {
 		}
 		s.during(d.quiet, o.Phase)
 		promises := s.stop()
+		for _, part := range []*phase{sent, restored, caught} {
+			all.add(part)
+			d.extra = append(d.extra, seconds(part.name+": takes", part.elapsed), figure{What: part.name + ": p99", Value: part.at(99), Unit: "ms"})
+		}
 		d.elections = t.terms() - term
 		keepers[2] = newKeeper(proposers, o.Snapshot)
 		if err := t.start(2); err != nil {

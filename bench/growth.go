@@ -20,6 +20,9 @@ type growth struct {
 	rounds          int
 	warmup, measure time.Duration
 	database        int64 // bytes of the largest
+	members         int   // of the cluster with the database
+	keep            string
+	fillOnly        bool
 	dir, out        string
 	add             bool   // keep the rounds that are there
 	flags           string // those that say what is measured
@@ -107,8 +110,9 @@ func sweeps() []sweep {
 	}
 	database := sweep{
 		name: "database", title: "size of the database", axis: "bytes of keys and values", label: plainBytes,
-		fixed: "Three servers on one disk, values of 1 KiB, 64 clients over all members, keys chosen at random among all. The fill is in transactions of 64 puts.",
-		run:   growDatabase,
+		fixed: "One server, unless it says otherwise, values of 1 KiB, 64 clients, keys chosen at random among all. The fill is in transactions of 128 puts. " +
+			"A restart is from a killed process to a linearizable read; a snapshot is one that a client saves, beside nothing else.",
+		run: growDatabase,
 	}
 	return []sweep{members, sizes, groups, database, connections}
 }
@@ -125,6 +129,9 @@ func growthCommand(ctx context.Context, args []string) error {
 	flags.DurationVar(&g.warmup, "warmup", time.Second, "how long a load runs before it counts")
 	flags.DurationVar(&g.measure, "measure", 5*time.Second, "how long it counts")
 	flags.Var((*byteSize)(&g.database), "database", "`bytes` that the largest database has, such as 500MB or 10GB")
+	flags.IntVar(&g.members, "members", 1, "how `many` servers the database is on")
+	flags.StringVar(&g.keep, "keep", "", "`directory` that keeps the database: what an earlier call left there is gone on with, at sizes that it does not exceed yet, and nothing is removed at the end (default none)")
+	flags.BoolVar(&g.fillOnly, "fill", false, "fill the database only, to be measured later (with -keep)")
 	flags.BoolVar(&g.add, "add", false, "add to the rounds that the directory has of a sweep already, rather than begin anew")
 	flags.StringVar(&g.dir, "dir", filepath.Join(os.TempDir(), fmt.Sprintf("balsa-growth-%d", os.Getpid())), "`directory` on the disk to be measured; it is removed at the end")
 	flags.StringVar(&g.out, "out", filepath.Join("..", "docs", "benchmarks"), "`directory` for the report")
@@ -135,12 +142,15 @@ func growthCommand(ctx context.Context, args []string) error {
 		return fmt.Errorf("what is %q? bench growth takes flags only", flags.Arg(0))
 	}
 	flags.Visit(func(f *flag.Flag) {
-		if f.Name != "out" && f.Name != "dir" {
+		if f.Name != "out" && f.Name != "dir" && f.Name != "keep" {
 			g.flags = strings.TrimSpace(fmt.Sprintf("%s -%s=%s", g.flags, f.Name, f.Value))
 		}
 	})
 	if quick {
 		g.rounds, g.warmup, g.measure = 1, 500*time.Millisecond, 2*time.Second
+	}
+	if g.fillOnly && g.keep == "" || g.members < 1 || g.keep != "" && g.rounds != 1 {
+		return errors.New("a database that is filled to be measured later needs -keep, one that is kept -rounds 1, and all of them a server")
 	}
 	if g.rounds < 1 || g.measure <= 0 {
 		return fmt.Errorf("nothing can be measured in %d rounds of %v", g.rounds, g.measure)

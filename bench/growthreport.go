@@ -192,7 +192,9 @@ func growthCharts(s sweep, points []growthPoint) []chart {
 		if p.failure != "" {
 			continue
 		}
-		rate.add(p.series, false, p.x, p.rate)
+		if p.rate.median > 0 {
+			rate.add(p.series, false, p.x, p.rate)
+		}
 		if p.p50.median > 0 {
 			latency.add(p.series, false, p.x, p.p50)
 			latency.add(p.series, true, p.x, p.p99)

@@ -16,8 +16,8 @@ import (
 // snapshot. Its state may have ballast: bytes that say nothing and have to be carried along.
 type keeper struct {
 	ballast int64
-	// captured counts the snapshots that were taken, restored those that were taken over; writing is how many are being written.
-	captured, restored, writing atomic.Int64
+	// captured counts the snapshots that were taken, begun and restored those that were about to be taken over, and were; writing is how many are being written.
+	captured, begun, restored, writing atomic.Int64
 
 	mu    sync.Mutex
 	pages [][]uint64 // of each proposer, the set of its commands' numbers
@@ -132,6 +132,7 @@ var ballast = ledger.NewCommand(64<<10, 1, 1)
 
 // Restore implements balsa.StateMachine.
 func (k *keeper) Restore(r io.Reader) error {
+	k.begun.Add(1)
 	word := make([]byte, 8)
 	next := func() (uint64, error) {
 		_, err := io.ReadFull(r, word)

@@ -115,8 +115,32 @@ type fleet struct {
 	conns     []*grpc.ClientConn // one to each member, to look after them
 }
 
-// startFleet starts the members and waits until each of them answers a linearizable read.
-func startFleet(s server, dir string, n int) (_ *fleet, err error) {
+// startFleet starts so many new members and waits until each of them answers a linearizable read.
+func startFleet(s server, dir string, n int) (*fleet, error) {
+	members, err := newMembers(dir, n)
+	if err != nil {
+		return nil, err
+	}
+	return startMembers(s, members)
+}
+
+// newMembers makes up members with directories and free addresses of their own.
+func newMembers(dir string, n int) ([]member, error) {
+	addresses, err := freeport.Addresses(2 * n)
+	if err != nil {
+		return nil, err
+	}
+	var members []member
+	for i := range n {
+		m := member{name: fmt.Sprintf("m%d", i+1), client: addresses[2*i], peer: addresses[2*i+1]}
+		m.dir = filepath.Join(dir, m.name)
+		members = append(members, m)
+	}
+	return members, nil
+}
+
+// startMembers starts members, new ones or some that had been started before, and waits until each of them answers a linearizable read.
+func startMembers(s server, members []member) (_ *fleet, err error) {
 	program := s.binary
 	if program == "" {
 		program = os.Getenv(programVariable(s.name))
@@ -129,21 +153,14 @@ func startFleet(s server, dir string, n int) (_ *fleet, err error) {
 	if program == "" {
 		return nil, fmt.Errorf("%s has not been built", s.name)
 	}
-	addresses, err := freeport.Addresses(2 * n)
-	if err != nil {
-		return nil, err
-	}
-	f := &fleet{}
+	f := &fleet{members: members}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("%w; the servers said: %s", errors.Join(err, f.stop()), &f.output)
 		}
 	}()
 	var initial []string
-	for i := range n {
-		m := member{name: fmt.Sprintf("m%d", i+1), client: addresses[2*i], peer: addresses[2*i+1]}
-		m.dir = filepath.Join(dir, m.name)
-		f.members = append(f.members, m)
+	for _, m := range f.members {
 		initial = append(initial, m.name+"=http://"+m.peer)
 	}
 	for _, m := range f.members {

@@ -58,6 +58,13 @@ func (p *phase) record(took time.Duration, err error) {
 	_ = p.latency.RecordValue(min(max(took.Microseconds(), 1), longestLatency)) // it is in range
 }
 
+// add adds what another phase has gathered.
+func (p *phase) add(other *phase) {
+	p.elapsed += other.elapsed
+	p.done, p.failed = p.done+other.done, p.failed+other.failed
+	p.latency.Merge(other.latency)
+}
+
 // milliseconds at a percentile.
 func (p *phase) at(percentile float64) float64 {
 	return float64(p.latency.ValueAtQuantile(percentile)) / 1000
