@@ -25,6 +25,12 @@ func (r *run) report(dir string, args []string) error {
 	fmt.Fprintf(&text, "CPU is processor time for one operation: of libraries with the load, which runs in the same process; of servers all members together, without the load. ")
 	fmt.Fprintf(&text, "fsyncs are those of all replicas together, for one operation. Elections are those of all rounds together. ")
 	fmt.Fprintf(&text, "Memory is the most that a process, of servers the largest of the members, had resident while it counted; own is the same without the pages of files that it maps, such as its program or etcd's database.\n")
+	for _, system := range r.plan.subjects() {
+		if rows := targetRows(targetsOf(system, summaries)); len(rows) > 0 {
+			fmt.Fprintf(&text, "\n## What was to be reached: %s\n\nRatios of medians, of what this run has measured. A measurement of another system that failed is held against nothing.\n\n", system)
+			writeTable(&text, []string{"what", "is to be", "is", "in", ""}, rows)
+		}
+	}
 	level := ""
 	for _, s := range summaries {
 		if s.cell.Level != level {
@@ -69,7 +75,7 @@ const aboutClients = "All servers are asked by the same client. It speaks gRPC o
 	"requests are encoded once, what came together is answered by one write, and only what is checked is read of an answer: its status, its revision, the keys and values. " +
 	"That is because load and servers share the machine. grpc-go's client and generated code, which programs would use, take more processor time for a request than a gRPC server that does nothing, " +
 	"so with it the half of what is measured would be the load, alike for every system, and differences between systems would seem smaller than they are. " +
-	"`bench run -client lean,grpc` measures with both. *Asking µs* is the processor time that the load itself took for one operation."
+	"`bench run -client lean,grpc` measures with both. Who asks alone asks a member that does not lead, unless it says otherwise. *Asking µs* is the processor time that the load itself took for one operation."
 
 // title names a cell without what its level says already.
 func title(s Spec) string {

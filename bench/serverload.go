@@ -37,7 +37,7 @@ type serverLoad struct {
 
 // serverLoads are all of them, in the order of the report.
 var serverLoads = []serverLoad{
-	{name: "put", what: "each client puts its key, over all members", members: 3, nothing: true, next: always(questionPut)},
+	{name: "put", what: "each client puts its key, over all members; one alone at a member that does not lead", members: 3, nothing: true, next: always(questionPut)},
 	{name: "put to the leader", what: "the same, all to the leader", members: 3, toLeader: true, nothing: true, next: always(questionPut)},
 	{name: "linearizable range", what: "each client reads a key, which has to be fresh", members: 3, nothing: true, prepare: fillOne, next: always(questionFresh)},
 	{name: "serializable range", what: "each client reads a key, which may be stale", members: 3, nothing: true, prepare: fillOne, next: always(questionStale)},
@@ -193,20 +193,18 @@ func measureServer(s Spec, dir string) (Result, error) {
 	return result, f.check(clients)
 }
 
-// addresses are those that n connections go to.
+// addresses are those that n connections go to: all to the leader, or to all members in turn, beginning with the one after the leader. Otherwise it would be luck
+// whether the first, which is the only one if there is one client, goes to the leader, where a request takes one way less.
 func (f *fleet) addresses(n int, toLeader bool) ([]string, error) {
-	leader := 0
-	if toLeader {
-		var err error
-		if leader, err = f.leader(); err != nil {
-			return nil, err
-		}
+	leader, err := f.leader()
+	if err != nil {
+		return nil, err
 	}
 	var all []string
 	for i := range n {
 		m := f.members[leader]
 		if !toLeader {
-			m = f.members[i%len(f.members)]
+			m = f.members[(leader+1+i)%len(f.members)]
 		}
 		all = append(all, m.client)
 	}

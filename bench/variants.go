@@ -57,6 +57,18 @@ func (p *plan) balsaNames() []string {
 	return all
 }
 
+// subjects are the systems that the report is about: balsa, or what stands in its place among the servers.
+func (p *plan) subjects() []string {
+	if len(p.balsas) == 0 {
+		return []string{"balsa"}
+	}
+	all := p.balsaNames()
+	if !slices.Contains(all, "balsa") {
+		all = append(all, "balsa") // among the libraries
+	}
+	return all
+}
+
 // programOf is the program that was named for a system, or nothing.
 func (p *plan) programOf(system string) string {
 	for _, b := range p.balsas {
