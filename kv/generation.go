@@ -55,7 +55,9 @@ func openGeneration(path string, o *Options, exists bool) (*generation, error) {
 			return nil, err
 		}
 	}
-	cache := pebble.NewCache(o.CacheBytes)
+	// Pebble takes the memory of memtables out of the cache: of the one that is written to, and of the one that is being flushed. Without that much more there
+	// would be no room for blocks.
+	cache := pebble.NewCache(o.CacheBytes + 2*o.MemTableBytes)
 	defer cache.Unref()
 	options := o.pebble()
 	options.Cache = cache
