@@ -29,7 +29,8 @@ type StateMachine interface {
 	Apply(entries []Entry) []Result
 	// Snapshot captures the state as of the last Apply. It has to be cheap: writing happens later, beside further Applies.
 	Snapshot() (SnapshotWriter, error)
-	// Restore replaces the state by what a SnapshotWriter of this machine wrote. When it fails half-way it is called again.
+	// Restore replaces the state by what a SnapshotWriter of this machine wrote. When it fails half-way it is called again. The reader gives the last piece only once
+	// all was checked, so a machine that keeps its own state makes the new one durable after it has read to the end.
 	Restore(r io.Reader) error
 }
 
