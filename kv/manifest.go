@@ -92,10 +92,19 @@ func firstDamage(data []byte) (at int64, ok bool) {
 	return at, true
 }
 
-// cutShort tells whether what is at the offset may be a write of which the last sectors never reached the disk.
+// cutShort tells whether what is at the offset, up to the end, may be one write of which some sectors never reached the disk, in whatever order it writes them. Every
+// write is synced before the next, so none comes after it.
 func cutShort(data []byte, at int64) bool {
-	for lost := at; lost < int64(len(data)); lost = (lost/sector + 1) * sector {
-		if len(bytes.Trim(data[lost:], "\x00")) == 0 {
+	lost := func(sector []byte) bool { return len(bytes.Trim(sector, "\x00")) == 0 }
+	first := data[at:min((at/sector+1)*sector, int64(len(data)))]
+	if !lost(first) && int64(len(data)) >= at+manifestHeader && data[at+6] >= 1 && data[at+6] <= 4 {
+		end := at + manifestHeader + int64(binary.LittleEndian.Uint16(data[at+4:]))
+		if end < int64(len(data)) && !lost(data[end:]) {
+			return false
+		}
+	}
+	for from := at; from < int64(len(data)); from = (from/sector + 1) * sector {
+		if lost(data[from:min((from/sector+1)*sector, int64(len(data)))]) {
 			return true
 		}
 	}
