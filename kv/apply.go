@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"math"
-	"slices"
+	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -14,45 +15,51 @@ import (
 	"github.com/balsa-raft/balsa/engine"
 )
 
-// applier turns commands into batches. It belongs to the goroutine that calls Apply.
+// applier turns commands into batches. Everything of it is guarded by mu, which Apply holds for its length, and a reader while it has written what waits.
+//
+// What was applied is written to the database when somebody wants to read, or when enough has come together: one large batch costs much less than many small ones, and
+// nothing is lost by waiting. As long as the database does not have a command it has the applied index of one before it, and after a crash the log
+// begins with that one.
 type applier struct {
 	store      *Store
 	generation *generation
-	// batch is what is about to be committed: versions that were superseded first, then, at the commit, the notes and the latest records. What lies close in the
-	// database is written one after the other, which is half the work for Pebble's memtable; a key that changes often is written once.
-	batch, notes *pebble.Batch
 
-	// view is what commands read: the database with what the batch adds to it. Its overlay holds the batch's changes.
+	// view is what commands read: the database with what waits on top.
 	view    view
-	pending overlay
-	recent  recent
+	pending pending
 	find    finder
-	// latestBytes is about what the latest records will take in the batch, changed the memory to sort their keys in.
-	latestBytes int
-	changed     []string
 	// local says that the result of the running command is wanted.
 	local   bool
 	results results
-	compact bool // the batch has a compaction
-
-	key, head []byte // memory to encode in
+	compact bool // there is a compaction in what waits
 }
 
-// A batch is committed early when it grows beyond these, so that memory stays bounded and no batch exceeds a memtable.
+// writing is what the applier and its readers have in common.
+type writing struct {
+	mu sync.Mutex
+	// behind says that the database lacks something that was applied; it is true before Apply returns.
+	behind atomic.Bool
+	// wanted says that somebody has read since the last Apply: it is likely that somebody does again, who would have to wait.
+	wanted atomic.Bool
+	closed bool // nothing is written any more; guarded by mu
+}
+
+// What was applied is written when it is more than this, so that memory stays bounded, no batch exceeds a memtable, and the first one who reads after many writes does not wait for long.
 const (
-	maxBatchBytes   = 4 << 20
-	maxBatchRecords = 16 << 10
+	maxBatchBytes   = 2 << 20
+	maxBatchRecords = 32 << 10
 )
 
-// reset makes the applier start from the store's current generation.
+// reset makes the applier start from the store's current generation. What waits is forgotten. writing.mu is held, or nobody knows the store yet.
 func (a *applier) reset(s *Store) {
 	*a = applier{store: s}
+	s.writing.behind.Store(false)
 	a.begin(s.current.Load())
 }
 
 func (a *applier) begin(g *generation) {
 	a.generation = g
-	a.pending = overlay{records: make(map[string]record), recent: &a.recent}
+	a.pending.clear()
 	a.find = finder{db: g.db}
 	a.view = view{from: g.db, pending: &a.pending, find: &a.find, state: state{
 		applied: g.appliedIndex(), revision: g.revision.Load(), compacted: g.compacted.Load(),
@@ -60,12 +67,14 @@ func (a *applier) begin(g *generation) {
 }
 
 // Apply implements engine.StateMachine. Commands that the store has applied before are passed over, with empty results. When the store fails, what was not
-// committed is forgotten and results say ErrCorrupt, now and in every later Apply until Restore.
+// written is forgotten and results say ErrCorrupt, now and in every later Apply until Restore.
 func (s *Store) Apply(entries []engine.Entry) []engine.Result {
 	out := make([]engine.Result, len(entries))
 	g, err := s.use()
 	if err == nil {
+		s.writing.mu.Lock()
 		err = s.apply.run(entries, out)
+		s.writing.mu.Unlock()
 		g.release()
 	}
 	if err != nil {
@@ -79,9 +88,32 @@ func (s *Store) Apply(entries []engine.Entry) []engine.Result {
 	return out
 }
 
+// settle makes the database have what was applied before it was called, for somebody who is about to read. An error is one of the store, which has failed.
+func (s *Store) settle() error {
+	w := &s.writing
+	if !w.wanted.Load() {
+		w.wanted.Store(true)
+	}
+	if !w.behind.Load() {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if failure := s.failure.Load(); failure != nil {
+		return *failure
+	}
+	return s.fail(s.apply.commit())
+}
+
 func (a *applier) run(entries []engine.Entry, out []engine.Result) (err error) {
-	a.batch, a.notes = a.generation.db.NewBatch(), a.generation.db.NewBatch()
-	defer func() { err = errors.Join(err, a.batch.Close(), a.notes.Close(), a.find.reset()) }()
+	w := &a.store.writing
+	if w.closed {
+		return ErrClosed
+	}
+	if failure := a.store.failure.Load(); failure != nil {
+		return *failure // of somebody who has settled since
+	}
+	defer func() { err = errors.Join(err, a.find.reset()) }()
 	for i := range entries {
 		e := &entries[i]
 		if e.Index <= a.view.state.applied {
@@ -106,13 +138,18 @@ func (a *applier) run(entries []engine.Entry, out []engine.Result) (err error) {
 			}
 		}
 	}
-	return a.commit()
+	if w.wanted.Load() || a.compact {
+		w.wanted.Store(false)
+		return a.commit()
+	}
+	w.behind.Store(a.generation.appliedIndex() != a.view.state.applied)
+	return nil
 }
 
-// isFull tells whether the batch has to be committed before the next command.
+// isFull tells whether what waits has to be written before the next command.
 func (a *applier) isFull() bool {
-	bytes, records := a.batch.Len()+a.notes.Len()+a.latestBytes, len(a.pending.records)
-	if a.generation.manual && sizeInMemory(bytes, records+int(a.batch.Count()+a.notes.Count())) > manualFlushBytes/2 {
+	bytes, records := a.pending.bytes, a.pending.records()
+	if a.generation.manual && sizeInMemory(bytes, records) > manualFlushBytes/2 {
 		return true
 	}
 	return bytes > maxBatchBytes || records > maxBatchRecords
@@ -120,73 +157,36 @@ func (a *applier) isFull() bool {
 
 // endCommand makes the revision of what the command has changed, if it has.
 func (a *applier) endCommand() {
-	if a.pending.changes > 0 {
+	if a.pending.running > 0 {
 		a.view.state.revision++
-		a.pending.changes = 0
+		a.pending.running = 0
 	}
 }
 
-// commit writes the batch together with the state that it leads to. It is only called between two commands.
-func (a *applier) commit() error {
+// commit writes what waits, together with the state that it leads to. It is only called between two commands.
+func (a *applier) commit() (err error) {
 	g, st := a.generation, a.view.state
-	if g.appliedIndex() == st.applied {
+	if a.store.writing.closed || g.appliedIndex() == st.applied {
 		return nil
 	}
-	if err := a.batch.Apply(a.notes, nil); err != nil {
-		return storageError("write", err)
-	}
-	if err := a.writeLatest(); err != nil {
-		return err
-	}
-	if err := a.batch.Set(stateKey, st.append(a.head[:0]), nil); err != nil {
+	batch := g.db.NewBatchWithSize(a.pending.bytes+a.pending.bytes/8, pebble.WithMaxRetainedSizeBytes(2*maxBatchBytes))
+	defer func() { err = errors.Join(err, batch.Close()) }()
+	if err := a.pending.write(batch, st); err != nil {
 		return storageError("write", err)
 	}
 	g.pending.Store(st.revision)
-	if err := g.commit(a.batch); err != nil {
+	if err := g.commit(batch); err != nil {
 		return storageError("write", err)
 	}
 	g.publish(st)
+	a.store.writing.behind.Store(false)
 	if err := a.find.reset(); err != nil {
 		return err
 	}
-	a.batch.Reset()
-	a.notes.Reset()
-	a.latestBytes = 0
-	for _, key := range a.changed {
-		a.recent.put(key, a.pending.records[key])
-	}
-	clear(a.changed)
-	a.changed = a.changed[:0]
-	if len(a.pending.records) > maxBatchRecords {
-		a.pending.records = make(map[string]record)
-	} else {
-		clear(a.pending.records)
-	}
+	a.pending.clear()
 	if a.compact {
 		a.compact = false
 		a.store.scrub.kick()
-	}
-	return nil
-}
-
-// writeLatest adds the latest records of the keys that have changed to the batch, in the order of the keys.
-func (a *applier) writeLatest() error {
-	for key := range a.pending.records {
-		a.changed = append(a.changed, key)
-	}
-	slices.Sort(a.changed)
-	for _, key := range a.changed {
-		r := a.pending.records[key]
-		a.key = append(append(a.key[:0], prefixLatest), key...)
-		var err error
-		if r.exists() {
-			err = a.setRecord(a.key, &r)
-		} else {
-			err = storageError("write", a.batch.Delete(a.key, nil))
-		}
-		if err != nil {
-			return err
-		}
 	}
 	return nil
 }
@@ -273,11 +273,15 @@ func (a *applier) put(p put) (*pb.PutResponse, error) {
 	return response, nil
 }
 
-// set writes a new version of a key. Key and value stay referenced until the commit. The previous record goes into the response if there is one that wants it.
+// set makes a new version of a key. The previous record goes into the response if there is one that wants it.
 func (a *applier) set(p put, response *pb.PutResponse) error {
 	at := a.nextChange()
 	next := record{created: at.main, changed: at, version: 1, lease: p.lease, value: p.value}
-	err := a.view.point(p.key, func(key []byte, previous *record) error {
+	previous, err := a.latest(p.key)
+	if err != nil {
+		return err
+	}
+	if previous.exists() {
 		next.created, next.version = previous.created, previous.version+1
 		if p.ignoreValue {
 			next.value = append([]byte(nil), previous.value...)
@@ -286,55 +290,42 @@ func (a *applier) set(p put, response *pb.PutResponse) error {
 			next.lease = previous.lease
 		}
 		if p.previous && response != nil && a.local {
-			response.PrevKv = copyKeyValue(key, previous, false)
+			response.PrevKv = copyKeyValue(p.key, &previous, false)
 		}
-		return a.supersede(key, previous)
-	})
-	if err != nil {
-		return err
 	}
-	// The command's memory is never written to, so the map can use the key as it is.
-	a.change(unsafe.String(unsafe.SliceData(p.key), len(p.key)), next)
-	return a.note(at, changePut, p.key)
+	// The command's memory is never written to, so it can be used as it is.
+	key := unsafe.String(unsafe.SliceData(p.key), len(p.key))
+	a.pending.replace(key, previous, next)
+	return a.note(at, changePut, key)
 }
 
-// change makes r the latest record of a key.
-func (a *applier) change(key string, r record) {
-	a.pending.records[key] = r
-	a.latestBytes += len(key) + len(r.value)
+// latest returns the latest record of a key, which lasts until the commit; one that does not exist if there is none.
+func (a *applier) latest(key []byte) (record, error) {
+	if r, known := a.pending.get(key); known {
+		return r, nil
+	}
+	var latest record
+	err := a.find.point(key, func(_ []byte, found *record) error {
+		latest = *found
+		latest.value = a.pending.keep(found.value)
+		return nil
+	})
+	return latest, err
 }
 
 // nextChange returns the revision of the next change that the running command makes.
 func (a *applier) nextChange() revision {
-	return revision{a.view.state.revision + 1, a.pending.changes}
+	return revision{a.view.state.revision + 1, a.pending.running}
 }
 
-// supersede keeps a record that is about to be replaced.
-func (a *applier) supersede(key []byte, r *record) error {
-	a.key = appendHistoryKey(a.key[:0], key, r.changed)
-	return a.setRecord(a.key, r)
-}
-
-func (a *applier) setRecord(key []byte, r *record) error {
-	a.head = r.appendHead(a.head[:0])
-	op := a.batch.SetDeferred(len(key), len(a.head)+len(r.value))
-	copy(op.Key, key)
-	copy(op.Value[copy(op.Value, a.head):], r.value)
-	return storageError("write", op.Finish())
-}
-
-// note writes which key a revision changed, and counts the change.
-func (a *applier) note(at revision, kind changeKind, key []byte) error {
-	if a.pending.changes == math.MaxUint32 {
+// note keeps which key a revision changed, and counts the change.
+func (a *applier) note(at revision, kind changeKind, key string) error {
+	if a.pending.running == math.MaxUint32 {
 		return ErrInvalidCommand
 	}
-	a.pending.changes++
-	a.key = appendRevisionKey(a.key[:0], at)
-	op := a.notes.SetDeferred(len(a.key), 1+len(key))
-	copy(op.Key, a.key)
-	op.Value[0] = byte(kind)
-	copy(op.Value[1:], key)
-	return storageError("write", op.Finish())
+	a.pending.running++
+	a.pending.note(at, kind, key)
+	return nil
 }
 
 func (a *applier) deleteCommand(body []byte) ([]byte, error) {
@@ -344,6 +335,9 @@ func (a *applier) deleteCommand(body []byte) ([]byte, error) {
 	}
 	if len(r.Key) == 0 {
 		return nil, ErrInvalidCommand
+	}
+	if err := a.beforeScan(len(r.RangeEnd) > 0); err != nil {
+		return nil, err
 	}
 	response, err := a.deleteRange(&r)
 	switch {
@@ -369,17 +363,12 @@ func (a *applier) deleteRange(r *pb.DeleteRangeRequest) (*pb.DeleteRangeResponse
 	return response, err
 }
 
-// remove writes a tombstone for a key that exists.
-func (a *applier) remove(key []byte, r *record) error {
-	at := a.nextChange()
-	if err := a.supersede(key, r); err != nil {
-		return err
-	}
-	a.key = appendHistoryKey(a.key[:0], key, at)
-	if err := a.batch.Set(a.key, nil, nil); err != nil {
-		return storageError("write", err)
-	}
-	a.change(string(key), record{})
+// remove makes a tombstone for a key that exists. What it is given need not last.
+func (a *applier) remove(lent []byte, r *record) error {
+	at, key, previous := a.nextChange(), string(lent), *r
+	previous.value = a.pending.keep(previous.value)
+	a.pending.replace(key, previous, record{})
+	a.pending.bury(key, at)
 	return a.note(at, changeDelete, key)
 }
 
@@ -391,11 +380,15 @@ func (a *applier) txnCommand(body []byte) ([]byte, error) {
 	if err := checkTxn(&r); err != nil {
 		return nil, err
 	}
-	if readsHistory(&r) {
-		// The past is read from the database alone, so what the batch has for it has to be there.
+	past, ranges := reads(&r)
+	if past {
+		// The past is read from the database alone, so it has to be there.
 		if err := a.commit(); err != nil {
 			return nil, err
 		}
+	}
+	if err := a.beforeScan(ranges); err != nil {
+		return nil, err
 	}
 	t := txn{ctx: context.Background(), view: &a.view, write: a}
 	response, err := t.run(&r)
@@ -412,23 +405,37 @@ func (a *applier) txnCommand(body []byte) ([]byte, error) {
 	return a.answer(response), nil
 }
 
-// readsHistory tells whether the transaction may read at a revision of its own.
-func readsHistory(r *pb.TxnRequest) bool {
+// fewChanges are so many that a scan may go through them all.
+const fewChanges = 64
+
+// beforeScan writes what waits if the command is going to scan ranges and would go through much of it each time.
+func (a *applier) beforeScan(ranges bool) error {
+	if ranges && len(a.pending.changes) > fewChanges {
+		return a.commit()
+	}
+	return nil
+}
+
+// reads tells whether the transaction may read at a revision of its own, and whether it may read or delete more than single keys.
+func reads(r *pb.TxnRequest) (past, ranges bool) {
+	for _, c := range r.Compare {
+		ranges = ranges || len(c.RangeEnd) > 0
+	}
 	for _, branch := range [...][]*pb.RequestOp{r.Success, r.Failure} {
 		for _, op := range branch {
 			switch request := op.Request.(type) {
 			case *pb.RequestOp_RequestRange:
-				if request.RequestRange.Revision > 0 {
-					return true
-				}
+				past = past || request.RequestRange.Revision > 0
+				ranges = ranges || len(request.RequestRange.RangeEnd) > 0
+			case *pb.RequestOp_RequestDeleteRange:
+				ranges = ranges || len(request.RequestDeleteRange.RangeEnd) > 0
 			case *pb.RequestOp_RequestTxn:
-				if readsHistory(request.RequestTxn) {
-					return true
-				}
+				innerPast, innerRanges := reads(request.RequestTxn)
+				past, ranges = past || innerPast, ranges || innerRanges
 			}
 		}
 	}
-	return false
+	return past, ranges
 }
 
 func (a *applier) compactCommand(body []byte) ([]byte, error) {
@@ -451,14 +458,6 @@ func (a *applier) settingCommand(body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.key = append(append(a.key[:0], prefixSetting), name...)
-	if len(value) == 0 {
-		err = a.batch.Delete(a.key, nil)
-	} else {
-		err = a.batch.Set(a.key, value, nil)
-	}
-	if err != nil {
-		return nil, storageError("write", err)
-	}
+	a.pending.set(name, value)
 	return a.answer(nil), nil
 }

@@ -9,7 +9,9 @@
 //   - Pebble runs without a log of its own: the Raft log is the only one. What a batch changes and the index of its last command are in one atomic
 //     write, so after a crash the store is as it was after some command, at or after DurableIndex, and takes up the replay from there.
 //     Commands that it has already applied are passed over.
-//   - A read sees the state of one revision, even while commands are applied, and neither waits for the other.
+//   - What was applied may wait to be written to Pebble until somebody reads, up to a bound. Whoever reads sees everything that was applied before: the first one
+//     to read after many writes writes what waits, and where reads and writes mix nothing waits.
+//   - A read sees the state of one revision, even while commands are applied, and once it has begun neither waits for the other.
 //   - What is wrong with a command is decided by the command and the state alone, and is an error in its result.
 //
 // It does not check requests for what etcd's server refuses before it replicates them (sizes, numbers of operations, duplicate keys in

@@ -70,7 +70,11 @@ func appendHistoryEnd(b, key []byte) []byte {
 }
 
 func appendHistoryKey(b, key []byte, at revision) []byte {
-	b = appendHistoryPrefix(b, key)
+	return appendHistoryRevision(appendHistoryPrefix(b, key), at)
+}
+
+// appendHistoryRevision completes what appendHistoryPrefix has begun.
+func appendHistoryRevision(b []byte, at revision) []byte {
 	b = binary.BigEndian.AppendUint64(b, ^uint64(at.main))
 	return binary.BigEndian.AppendUint32(b, ^at.sub)
 }

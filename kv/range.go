@@ -34,7 +34,7 @@ func (s *Store) rangePoint(r *pb.RangeRequest) (response *pb.RangeResponse, done
 	if !keys.isPoint() || r.Revision > 0 || hasFilter(r) {
 		return nil, false, nil
 	}
-	g, err := s.use()
+	g, err := s.read()
 	if err != nil {
 		return nil, true, err
 	}

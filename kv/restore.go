@@ -34,9 +34,11 @@ func (s *Store) Restore(r io.Reader) error {
 		g.release()
 		return s.fail(errors.Join(err, g.closeErr))
 	}
+	s.writing.mu.Lock()
 	s.current.Store(g)
 	s.failure.Store(nil)
 	s.apply.reset(s)
+	s.writing.mu.Unlock()
 	s.scrub.kick()
 	s.retire(old)
 	return nil

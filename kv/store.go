@@ -67,9 +67,10 @@ type Store struct {
 	failure atomic.Pointer[error]
 	closing atomic.Bool
 
-	apply  applier
-	scrub  scrubber
-	newest int // the number of the newest database that was made or tried to be
+	apply   applier
+	writing writing
+	scrub   scrubber
+	newest  int // the number of the newest database that was made or tried to be
 	// retired counts the goroutines that wait to remove a database that Restore has replaced.
 	retired sync.WaitGroup
 }
@@ -113,10 +114,16 @@ func (s *Store) Close() error {
 	}
 	s.scrub.stop()
 	g := s.current.Load()
+	s.writing.mu.Lock()
 	var flushErr error
+	if s.failure.Load() == nil {
+		flushErr = s.apply.commit()
+	}
+	s.writing.closed = true
+	s.writing.mu.Unlock()
 	// A flush saves the replay at the next start, but is no condition for it. Pebble retries one that fails for ever, so a disk that has
 	// just refused one is not asked again.
-	if !g.diskRefused.Load() {
+	if flushErr == nil && !g.diskRefused.Load() {
 		flushErr = s.flush(g)
 	}
 	g.release()
@@ -126,13 +133,19 @@ func (s *Store) Close() error {
 }
 
 // Revision returns the current revision: that of the last change.
-func (s *Store) Revision() int64 { return s.current.Load().revision.Load() }
+func (s *Store) Revision() int64 { return s.settled().revision.Load() }
 
 // CompactedRevision returns the oldest revision that can be read, or -1 if nothing was ever compacted.
-func (s *Store) CompactedRevision() int64 { return s.current.Load().compacted.Load() }
+func (s *Store) CompactedRevision() int64 { return s.settled().compacted.Load() }
 
 // AppliedIndex returns the log index of the last command that was applied, 0 if there is none.
-func (s *Store) AppliedIndex() raft.Index { return s.current.Load().appliedIndex() }
+func (s *Store) AppliedIndex() raft.Index { return s.settled().appliedIndex() }
+
+// settled is the current generation with all that was applied, or as far as it came if the store has failed.
+func (s *Store) settled() *generation {
+	_ = s.settle() // who cares asks for the error
+	return s.current.Load()
+}
 
 // DurableIndex implements engine.DurableStateMachine.
 func (s *Store) DurableIndex() raft.Index {
@@ -150,7 +163,7 @@ func (s *Store) DurableIndex() raft.Index {
 
 // Flush implements engine.DurableStateMachine. While the disk refuses to be written it waits.
 func (s *Store) Flush() error {
-	g, err := s.use()
+	g, err := s.read()
 	if err != nil {
 		return err
 	}
@@ -171,7 +184,7 @@ func (s *Store) flush(g *generation) error {
 
 // Size returns the bytes that the store has on disk, and those of them that hold data that is in use.
 func (s *Store) Size() (total, inUse int64) {
-	g, err := s.use()
+	g, err := s.read()
 	if err != nil {
 		return 0, 0
 	}
@@ -184,7 +197,7 @@ func (s *Store) Size() (total, inUse int64) {
 
 // Meta returns a cluster-wide setting, nil if there is none.
 func (s *Store) Meta(name string) ([]byte, error) {
-	g, err := s.use()
+	g, err := s.read()
 	if err != nil {
 		return nil, err
 	}
@@ -198,6 +211,14 @@ func (s *Store) Meta(name string) ([]byte, error) {
 	}
 	value = append([]byte(nil), value...)
 	return value, closer.Close()
+}
+
+// read is use for those who want to see everything that was applied before.
+func (s *Store) read() (*generation, error) {
+	if err := s.settle(); err != nil {
+		return nil, err
+	}
+	return s.use()
 }
 
 // use makes the caller a user of the current generation, which it has to release.

@@ -8,27 +8,19 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// view is what a read sees: a database that does not change meanwhile, and on top of it what the running command has changed.
+// view is what a read sees: a database that does not change meanwhile, and on top of it what commands have changed and it does not have yet.
 type view struct {
 	from  pebble.Reader
 	state state
-	// pending are the changes of the running command, and what they make of the revision; nil where nothing is written.
-	pending *overlay
+	// pending are those changes; nil where nothing is written.
+	pending *pending
 	// find looks up single keys, where many are looked up; nil elsewhere.
 	find *finder
 }
 
-// overlay are changes that are in no database yet. A record that does not exist is a deletion.
-type overlay struct {
-	records map[string]record
-	changes uint32
-	// recent is what the database is known to have.
-	recent *recent
-}
-
 // revision is the one that the reader is at: a command that has changed something sees its own revision.
 func (v *view) revision() int64 {
-	if v.pending != nil && v.pending.changes > 0 {
+	if v.pending != nil && v.pending.running > 0 {
 		return v.state.revision + 1
 	}
 	return v.state.revision
@@ -49,7 +41,7 @@ func (v *view) scan(ctx context.Context, keys keyRange, at int64, visit visitor)
 		if keys.isPoint() {
 			return v.point(keys.start, visit)
 		}
-		if v.pending == nil || len(v.pending.records) == 0 {
+		if v.pending == nil || len(v.pending.changes) == 0 {
 			return v.scanLatest(ctx, keys, visit)
 		}
 		return v.scanPending(ctx, keys, visit)
@@ -78,17 +70,6 @@ func (v *view) point(key []byte, visit visitor) error {
 		return nil
 	}
 	return visit(key, &r)
-}
-
-// get returns what is known of a key without the database.
-func (o *overlay) get(key []byte) (record, bool) {
-	if o == nil {
-		return record{}, false
-	}
-	if r, changed := o.records[string(key)]; changed {
-		return r, true
-	}
-	return o.recent.get(key)
 }
 
 // getLatest looks up the latest record of a key. A nil closer says that there is none; the record is valid until the closer is closed.
@@ -135,8 +116,8 @@ func (v *view) scanLatest(ctx context.Context, keys keyRange, visit visitor) (er
 // scanPending merges the database with the running command's changes.
 func (v *view) scanPending(ctx context.Context, keys keyRange, visit visitor) error {
 	var changed []string
-	for key := range v.pending.records {
-		if keys.contains(key) {
+	for i := range v.pending.changes {
+		if key := v.pending.changes[i].key; keys.contains(key) {
 			changed = append(changed, key)
 		}
 	}
@@ -144,7 +125,7 @@ func (v *view) scanPending(ctx context.Context, keys keyRange, visit visitor) er
 	visitChanged := func() error {
 		key := changed[0]
 		changed = changed[1:]
-		if r := v.pending.records[key]; r.exists() {
+		if r := v.pending.changes[v.pending.index[key]].record; r.exists() {
 			return visit([]byte(key), &r)
 		}
 		return nil
@@ -200,7 +181,7 @@ type pinned struct {
 
 // pin takes the state as of now. The caller closes it.
 func (s *Store) pin() (*pinned, error) {
-	g, err := s.use()
+	g, err := s.read()
 	if err != nil {
 		return nil, err
 	}
