@@ -178,11 +178,14 @@ func (d *disk) append(work []persist) ([]persist, error) {
 
 // announce lets go what waited for the writes. The messages leave from here: a hop through the group's turn would only cost time.
 func (d *disk) announce(done []persist) {
+	var w *worker
 	for i := range done {
-		d.after = append(d.after, done[i].after...)
+		if after := done[i].after; len(after) > 0 {
+			w, d.after = done[i].group.worker, append(d.after, after...)
+		}
 	}
 	if len(d.after) > 0 {
-		d.host.options.Network.Send(d.after)
+		w.send(d.after)
 		clear(d.after)
 		d.after = d.after[:0]
 	}
@@ -205,7 +208,7 @@ func (d *disk) announce(done []persist) {
 		}
 		p.group.enqueueLocked()
 	}
-	held.release()
+	held.releaseFor(len(done) == 1)
 }
 
 // blockedWrites tells whether writes wait for room, so that the stage tries again after a while.

@@ -77,14 +77,22 @@ type meshPort struct {
 }
 
 func (p meshPort) Send(envelopes []Envelope) {
-	p.mesh.mu.RLock()
-	defer p.mesh.mu.RUnlock()
 	for _, e := range envelopes {
-		if sink := p.mesh.sinks[e.To]; sink != nil && !p.mesh.cut[e.To] && !p.mesh.cut[p.from] {
+		if sink := p.sink(e.To); sink != nil {
 			e.From = p.from
 			sink.Deliver([]Envelope{e})
 		}
 	}
+}
+
+// sink returns who is reached at that address, if anybody. Delivering to it may send.
+func (p meshPort) sink(to string) Sink {
+	p.mesh.mu.RLock()
+	defer p.mesh.mu.RUnlock()
+	if p.mesh.cut[to] || p.mesh.cut[p.from] {
+		return nil
+	}
+	return p.mesh.sinks[to]
 }
 
 func (m *mesh) set(address string, sink Sink, cut bool) {

@@ -36,7 +36,8 @@ func (h *Host) Run(clock Clock) {
 		}
 	}
 	for i, w := range h.workers {
-		h.loops.Go(func() { h.turnLoop(w, wakes[i], appliers, clock) })
+		w.clock, w.timer, w.appliers = clock, time.NewTimer(time.Hour), appliers
+		h.loops.Go(func() { h.turnLoop(w, wakes[i]) })
 	}
 	h.loops.Go(func() { h.syncLoop(syncs) })
 	h.loops.Go(func() {
@@ -53,6 +54,9 @@ type appliers struct {
 	most    int32
 	running atomic.Int32
 }
+
+// areAll tells whether there are as many as can run.
+func (a *appliers) areAll() bool { return a.running.Load() >= a.most }
 
 // start begins one more, unless there are as many as can run; extra, even then.
 func (a *appliers) start(h *Host, extra bool) {
@@ -102,31 +106,31 @@ func wake(c chan struct{}) {
 }
 
 // turnLoop gives a worker its turns: whenever something came in, and at the deadline.
-func (h *Host) turnLoop(w *worker, wake <-chan struct{}, appliers *appliers, clock Clock) {
+func (h *Host) turnLoop(w *worker, wake <-chan struct{}) {
 	var late overdue
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	for {
 		// Who is woken is the next to run on that processor. Whoever else has something for this turn, and would run right after, goes first: a turn for each of a
 		// thousand proposers would be most of the work.
 		runtime.Gosched()
-		next := w.turn(clock)
+		w.turning.Lock()
+		next := w.turn(w.clock)
 		if due, again := late.look(&h.ready, w.now); again != math.MaxInt64 {
 			next = min(next, again)
 			if due {
-				appliers.start(h, true)
+				w.appliers.start(h, true)
 			}
 		}
-		if next != math.MaxInt64 {
-			timer.Reset(max(next-clock(), 0))
-		} else {
-			timer.Stop()
-		}
+		w.arm(next)
+		w.turning.Unlock()
 		select {
 		case <-wake:
-		case <-timer.C:
+		case <-w.timer.C:
 		case <-h.closed:
-			w.stop(clock)
+			w.turning.Lock()
+			w.stop(w.clock)
+			w.over = true
+			w.timer.Stop()
+			w.turning.Unlock()
 			return
 		}
 	}

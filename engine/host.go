@@ -99,6 +99,7 @@ type Host struct {
 	ready readyGroups
 	jobs  jobQueue
 
+	prompt    PromptNetwork // the network, if it is one; else nil
 	forwardID atomic.Uint64
 	notify    func(Stage, int)
 	failOnce  sync.Once
@@ -137,6 +138,7 @@ func NewHost(o Options, notify func(stage Stage, worker int)) (*Host, error) {
 	if h.notify == nil {
 		h.notify = func(Stage, int) {}
 	}
+	h.prompt, _ = o.Network.(PromptNetwork)
 	h.disk.host, h.disk.log = h, o.Log
 	h.forwardID.Store(o.Epoch << 20)
 	for i := range o.Workers {
@@ -243,10 +245,15 @@ func (h *Host) Groups() []*Group {
 
 // Deliver implements Sink: it puts what peers sent into the inboxes of the groups it is for. Messages for groups that are not here are dropped.
 func (h *Host) Deliver(envelopes []Envelope) {
+	held := h.fill(envelopes)
+	held.releaseFor(len(envelopes) <= maxAtOnce)
+}
+
+// fill puts envelopes into inboxes and returns the last worker whose those are, with its lock.
+func (h *Host) fill(envelopes []Envelope) (held *worker) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	var held *worker // whose inboxes are locked: those of many groups are filled at once
-	for i := range envelopes {
+	for i := range envelopes { // The inboxes of many groups are filled at once.
 		e := &envelopes[i]
 		g := h.groups[e.Group]
 		if g == nil {
@@ -259,7 +266,7 @@ func (h *Host) Deliver(envelopes []Envelope) {
 		}
 		g.deliverLocked(e)
 	}
-	held.release()
+	return held
 }
 
 // Disconnected implements Sink: what was forwarded to that host now has an unknown outcome, and a leader there may be gone.

@@ -20,9 +20,17 @@ type Network interface {
 	Send(envelopes []Envelope)
 }
 
+// PromptNetwork is a network that can also send from the goroutine which it is called on. That saves waking another one, which takes longer than sending little, but
+// takes the time of a system call for each peer: it is for a host that has not much to do.
+type PromptNetwork interface {
+	Network
+	// SendNow is Send, except that what can be sent at once is sent when it returns. It does not wait for peers either. The order of the slice may have changed.
+	SendNow(envelopes []Envelope)
+}
+
 // Sink is where a network delivers. The engine's Host is one.
 type Sink interface {
-	// Deliver hands over what arrived, in order. It does not block. The messages become the sink's, the slice stays the caller's.
+	// Deliver hands over what arrived, in order. It does not block, but may send. The messages become the sink's, the slice stays the caller's.
 	Deliver(envelopes []Envelope)
 	// Disconnected says that the connection to the host at that address broke: what was sent may be lost, what was asked may stay unanswered.
 	Disconnected(address string)

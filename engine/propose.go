@@ -176,7 +176,8 @@ func (g *Group) enqueue(c *call, size int64) error {
 	if g.closed.Load() {
 		return g.closeReason()
 	}
-	if g.pendingBytes.Add(size) > g.host.options.MaxPendingBytes {
+	pending := g.pendingBytes.Add(size)
+	if pending > g.host.options.MaxPendingBytes {
 		g.pendingBytes.Add(-size)
 		return ErrOverloaded
 	}
@@ -189,7 +190,7 @@ func (g *Group) enqueue(c *call, size int64) error {
 	}
 	g.box.calls = append(g.box.calls, c)
 	g.enqueueLocked()
-	w.release()
+	w.releaseFor(pending == size && c.then == nil) // A caller that cannot block may not be in the turn, either.
 	return nil
 }
 

@@ -65,7 +65,7 @@ func (g *Group) enqueueRead(r *readCall) error {
 	}
 	g.box.reads = append(g.box.reads, r)
 	g.enqueueLocked()
-	w.release()
+	w.releaseFor(!g.reads.underWay.Load() && r.then == nil)
 	return nil
 }
 
@@ -76,6 +76,8 @@ type readRounds struct {
 	nextID  uint64
 	retry   bool // ask again in this turn
 	retryAt time.Duration
+
+	underWay atomic.Bool // a round is, as of the last turn
 
 	// applied holds the settled ones until the machine is there; the applier shares it.
 	mu      sync.Mutex

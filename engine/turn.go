@@ -16,6 +16,7 @@ import (
 type worker struct {
 	host   *Host
 	number int
+	shortcut
 
 	mu      sync.Mutex
 	queue   []*Group            // groups whose inbox is not empty, each once, in order of arrival
@@ -34,14 +35,17 @@ type worker struct {
 
 // release gives the lock back, and sees to it that a turn comes if a group waits for one. The first that was put on an empty list has woken the worker already:
 // until it takes the list nobody else has to. A nil worker has no lock.
-func (w *worker) release() {
+func (w *worker) release() { w.releaseFor(false) }
+
+// releaseFor is release; if what came in is little, the turn may come at once, on this goroutine.
+func (w *worker) releaseFor(little bool) {
 	if w == nil {
 		return
 	}
 	wake := len(w.queue) > 0 && !w.woken
 	w.woken = w.woken || wake
 	w.mu.Unlock()
-	if wake {
+	if wake && !(little && w.atOnce()) {
 		w.host.notify(StageTurn, w.number)
 	}
 }
@@ -73,6 +77,7 @@ func (w *worker) turn(clock Clock) time.Duration {
 		g.queued = false
 	}
 	w.mu.Unlock()
+	w.soothe(run)
 	w.now = max(w.now, clock())
 
 	for _, g := range run {
@@ -83,7 +88,7 @@ func (w *worker) turn(clock Clock) time.Duration {
 	}
 	// The network first: followers write to their disks while this host writes to its own (thesis §10.2.1).
 	if len(w.envelopes) > 0 {
-		w.host.options.Network.Send(w.envelopes)
+		w.send(w.envelopes)
 		clear(w.envelopes)
 		w.envelopes = w.envelopes[:0]
 	}
@@ -149,6 +154,7 @@ func (g *Group) advance() {
 	g.expire()
 	g.maybeCompact()
 	at := min(g.core.Deadline(), g.ownDeadline())
+	g.reads.underWay.Store(len(g.reads.batches) > 0)
 	g.leans.Store(len(g.forwards) > 0 || at == math.MaxInt64)
 	g.setDeadline(at)
 }
