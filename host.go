@@ -74,7 +74,8 @@ type Host struct {
 // lateNetwork lets the engine and the transport, which need each other, be made one after the other.
 type lateNetwork struct{ transport *transport.Transport }
 
-func (n *lateNetwork) Send(envelopes []engine.Envelope) { n.transport.Send(envelopes) }
+func (n *lateNetwork) Send(envelopes []engine.Envelope)    { n.transport.Send(envelopes) }
+func (n *lateNetwork) SendNow(envelopes []engine.Envelope) { n.transport.SendNow(envelopes) }
 
 // Open opens the data directory, recovers the log, and begins to listen for peers. Errors say what is wrong with the directory or the address and
 // what to do; nothing in the directory is changed when it belongs to somebody else.

@@ -72,6 +72,21 @@ func TestLargeDataArriveIntact(t *testing.T) {
 
 // TestOrderIsKept: many goroutines send to many peers; what one goroutine sent to one peer comes in its order.
 func TestOrderIsKept(t *testing.T) {
+	for name, send := range map[string]func(*Transport, []engine.Envelope){
+		"queued": (*Transport).Send, "at once": (*Transport).SendNow,
+		"mixed": func(a *Transport, envelopes []engine.Envelope) {
+			if envelopes[0].Message.(*raft.ReadIndexRequest).ID%3 == 0 {
+				a.Send(envelopes)
+			} else {
+				a.SendNow(envelopes)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) { testOrderIsKept(t, send) })
+	}
+}
+
+func testOrderIsKept(t *testing.T, send func(*Transport, []engine.Envelope)) {
 	const senders, messages = 4, 2000
 	sinks := []*inbox{new(inbox), new(inbox)}
 	a := open(t, Options{Host: 1})
@@ -89,7 +104,7 @@ func TestOrderIsKept(t *testing.T) {
 					e.Group = raft.GroupID(s)
 					batch = append(batch, e)
 				}
-				a.Send(batch)
+				send(a, batch)
 			}
 		})
 	}

@@ -52,10 +52,7 @@ func (p *peer) failed(err error) {
 // awaitWork waits until something is queued. It returns false when there is nothing to wait for any more.
 func (p *peer) awaitWork() bool {
 	for {
-		p.mu.Lock()
-		queued := len(p.queue) > 0
-		p.mu.Unlock()
-		if queued {
+		if p.hasQueued() {
 			return p.t.ctx.Err() == nil
 		}
 		idle := time.NewTimer(p.t.opt.ForgetAfter)
@@ -195,7 +192,9 @@ func (p *peer) stream(conn net.Conn, hello *wire.Hello) error {
 	answers := make(chan error, 1)
 	go func() { answers <- p.readAnswers(conn) }()
 	w := newWriter(p, conn, int(hello.MaxFrameBytes))
+	p.setDirect(newDirect(conn, w.batch.Limit))
 	err := p.write(w, answers)
+	p.setDirect(nil)
 	hangUp(conn)
 	if reason := <-answers; !errors.Is(reason, net.ErrClosed) {
 		// The reader did not end because we hung up, so it knows the cause: the peer's refusal or silence, or the end of the stream.

@@ -48,6 +48,10 @@ type peer struct {
 	framesOut, bytesOut, framesIn, bytesIn, dropped atomic.Uint64
 	rtt                                             atomic.Int64
 
+	// sending is held by who writes to the peer's connection, and taken before mu. It guards direct, which is nil while there is no connection, or none that can do so.
+	sending sync.Mutex
+	direct  *direct
+
 	mu    sync.Mutex
 	queue []item
 	// spare is the queue's other slice: the two change places whenever the queue is taken.
@@ -97,19 +101,30 @@ func (p *peer) enqueue(envelopes []engine.Envelope) bool {
 		p.weight += w
 		p.queue = append(p.queue, item{envelopes[i].Group, envelopes[i].Message})
 	}
-	signal := wasEmpty && len(p.queue) > 0
+	isFirst := wasEmpty && len(p.queue) > 0
 	p.mu.Unlock()
 	if dropped > 0 {
 		p.dropped.Add(uint64(dropped))
 		p.complain("queue", "messages to a peer dropped, its queue is full", nil, "dropped", dropped, "limit_bytes", p.t.opt.QueueBytes)
 	}
-	if signal {
-		select {
-		case p.wake <- struct{}{}:
-		default:
-		}
+	if isFirst {
+		p.signal()
 	}
 	return true
+}
+
+// signal wakes the writer.
+func (p *peer) signal() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (p *peer) hasQueued() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.queue) > 0
 }
 
 // take gives everything queued. The slice has to be given back to release, with the weight.

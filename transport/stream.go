@@ -93,6 +93,11 @@ func newWriter(p *peer, conn net.Conn, peerLimit int) *writer {
 
 // writeQueued takes the peer's queue and writes it, after what is in the batch already.
 func (w *writer) writeQueued() error {
+	w.p.sending.Lock()
+	defer w.p.sending.Unlock()
+	if err := w.writeRest(); err != nil {
+		return fmt.Errorf("writing to the peer: %w", err)
+	}
 	items, weight := w.p.take()
 	defer w.p.release(items, weight)
 	written, gathered := 0, 0 // of the items

@@ -3,13 +3,15 @@ package transport
 import (
 	"context"
 	"net"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/balsa-raft/balsa/engine"
 )
 
-var _ engine.Network = (*Transport)(nil)
+var _ engine.PromptNetwork = (*Transport)(nil)
 
 // Transport sends envelopes to other hosts and delivers theirs to a Sink. Its methods may be called concurrently.
 type Transport struct {
@@ -53,7 +55,17 @@ func New(options Options) (*Transport, error) {
 func (t *Transport) Addr() net.Addr { return t.opt.Listener.Addr() }
 
 // Send implements engine.Network. It allocates nothing but what a longer queue needs.
-func (t *Transport) Send(envelopes []engine.Envelope) {
+func (t *Transport) Send(envelopes []engine.Envelope) { t.send(envelopes, false) }
+
+// SendNow implements engine.PromptNetwork. What goes to one peer leaves together.
+func (t *Transport) SendNow(envelopes []engine.Envelope) {
+	if len(envelopes) > 2 {
+		slices.SortStableFunc(envelopes, func(a, b engine.Envelope) int { return strings.Compare(a.To, b.To) })
+	}
+	t.send(envelopes, true)
+}
+
+func (t *Transport) send(envelopes []engine.Envelope, now bool) {
 	for len(envelopes) > 0 {
 		n := 1
 		for n < len(envelopes) && envelopes[n].To == envelopes[0].To {
@@ -64,7 +76,7 @@ func (t *Transport) Send(envelopes []engine.Envelope) {
 			if p == nil {
 				return // closed
 			}
-			if p.enqueue(envelopes[:n]) {
+			if now && p.sendNow(envelopes[:n]) || p.enqueue(envelopes[:n]) {
 				break
 			}
 			// The peer was forgotten between the two calls; the next look-up makes it anew.
