@@ -118,6 +118,9 @@ func listen(o *Options) (net.Listener, error) {
 	return l, nil
 }
 
+// commitDelay is much longer than the pause between one write and the next of somebody who waits for each, and hardly noticed by who watches a follower.
+const commitDelay = 2 * time.Millisecond
+
 func open(o Options, listener net.Listener) (*Host, error) {
 	var seed [16]byte
 	if _, err := rand.Read(seed[:]); err != nil {
@@ -141,6 +144,7 @@ func open(o Options, listener net.Listener) (*Host, error) {
 		Raft: raft.Config{
 			HeartbeatInterval: o.HeartbeatInterval, ElectionTimeoutMin: o.ElectionTimeoutMin, ElectionTimeoutMax: o.ElectionTimeoutMax,
 			LeaseReads: o.LeaseReads, ClockDriftBound: o.ClockDriftBound, QuiesceAfter: o.QuiesceAfter,
+			CommitDelay: commitDelay,
 		},
 		MaxCommandBytes: o.MaxCommandBytes, CompactBytes: o.CompactBytes, CompactEntries: o.CompactEntries, KeepEntries: o.KeepEntries,
 		Logger: o.Logger, Observe: o.Observe,

@@ -136,6 +136,7 @@ func (g *Group) serveForward(m *ForwardRequest, reply *ForwardReply) {
 	switch {
 	case err == nil:
 		reply.Code = ForwardAccepted
+		g.core.Await(m.From, reply.Index)
 	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrTransferring) && m.Op == ForwardProposal:
 		reply.Code = ForwardNotLeader
 	case errors.Is(err, raft.ErrOverloaded):

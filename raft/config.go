@@ -64,6 +64,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("raft: ClockDriftBound %d%% is not within [0, 100)", c.ClockDriftBound)
 	case c.LeaseReads && c.DisableCheckQuorum:
 		return errors.New("raft: LeaseReads needs the check of the quorum: without it members do not stick to their leader")
+	case c.CommitDelay < 0:
+		return fmt.Errorf("raft: CommitDelay %v is negative", c.CommitDelay)
 	case c.QuiesceAfter < 0:
 		return fmt.Errorf("raft: QuiesceAfter %v is negative", c.QuiesceAfter)
 	case c.QuiesceAfter > 0 && c.QuiesceAfter < c.HeartbeatInterval:

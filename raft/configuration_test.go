@@ -148,6 +148,7 @@ func TestInvalidConfigsAreNamed(t *testing.T) {
 		"ClockDriftBound":       {ID: 1, ClockDriftBound: 100},
 		"LeaseReads":            {ID: 1, LeaseReads: true, DisableCheckQuorum: true},
 		"QuiesceAfter -1":       {ID: 1, QuiesceAfter: -1},
+		"CommitDelay -1":        {ID: 1, CommitDelay: -1},
 		"QuiesceAfter 1ms is l": {ID: 1, QuiesceAfter: time.Millisecond},
 	} {
 		if _, err := New(c, Restored{}, 0); err == nil || !strings.Contains(err.Error(), want) {

@@ -11,6 +11,8 @@ type leading struct {
 	noop Index
 	// since is when the leadership began; heartbeatDeadline when the next heartbeats are due.
 	since, heartbeatDeadline time.Duration
+	// tellDeadline is when those are told of a commit that have not been with what was sent since.
+	tellDeadline time.Duration
 	// round numbers the heartbeats; rounds remembers when those that no quorum has answered yet began.
 	round  uint64
 	rounds []roundStart
@@ -74,7 +76,7 @@ func (c *Core) becomeLeader() {
 	c.leaderID = c.cfg.ID
 	c.electionDeadline = NoDeadline
 	c.leading = &leading{
-		since: c.now, busy: c.now, heartbeatDeadline: c.after(c.cfg.HeartbeatInterval),
+		since: c.now, busy: c.now, heartbeatDeadline: c.after(c.cfg.HeartbeatInterval), tellDeadline: NoDeadline,
 		noop: c.log.last + 1, uncommittedFrom: c.log.last + 1,
 	}
 	c.updatePeers()
@@ -162,6 +164,9 @@ func (c *Core) committedInTerm() bool { return c.commit >= c.leading.noop }
 // tickLeader does what is due at the leader.
 func (c *Core) tickLeader() {
 	l := c.leading
+	if c.now >= l.tellDeadline {
+		c.dirty = true
+	}
 	if c.now >= l.transfer.deadline && l.transfer.to != NoMember {
 		c.endTransfer("thesis §3.10: the target did not take over within an election timeout")
 	}
@@ -191,7 +196,7 @@ func (c *Core) leaderDeadline() time.Duration {
 	if c.leading.transfer.to != NoMember {
 		d = min(d, c.leading.transfer.deadline)
 	}
-	return d
+	return min(d, c.leading.tellDeadline)
 }
 
 // beginRound begins a round of heartbeats, which replicate sends. The reads that wait for one share it (thesis §6.4).

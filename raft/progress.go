@@ -58,6 +58,8 @@ type progress struct {
 	// round is the highest round the member answered, sentRound the last one it was sent a heartbeat of, commitSent the commit index it was told.
 	round, sentRound uint64
 	commitSent       Index
+	// awaited is the highest index that somebody waits for at the member.
+	awaited Index
 	// lastActive is when it last answered in this term.
 	lastActive time.Duration
 	// seenIncarnation is another incarnation that answers in its name, 0 if none, or the first one while none is recorded.

@@ -59,6 +59,9 @@ func runRandom(t *testing.T, seed uint64) {
 		if options&8 == 0 {
 			cfg.QuiesceAfter = 200 * time.Millisecond
 		}
+		if options>>32&3 == 0 {
+			cfg.CommitDelay = 5 * time.Millisecond
+		}
 		if options&48 != 0 {
 			cfg.Incarnation = r.lives
 		}

@@ -147,6 +147,7 @@ func (c *Core) settle(r pendingRead, rule string) {
 	}
 	if r.from != NoMember {
 		c.send(r.from, &ReadIndexReply{ID: r.id, Index: r.index})
+		c.Await(r.from, r.index)
 		return
 	}
 	c.out.Reads = append(c.out.Reads, Read{ID: r.id, Index: r.index, OK: true})

@@ -131,14 +131,38 @@ func (c *Core) uncount(to Index) {
 func (c *Core) replicate() {
 	l := c.leading
 	c.startReadRound()
+	tell := c.now >= l.tellDeadline
+	if tell {
+		l.tellDeadline = NoDeadline
+	}
 	for _, p := range l.peers {
 		if p != l.self {
-			c.replicateTo(p)
+			c.replicateTo(p, tell)
 		}
 	}
 }
 
-func (c *Core) replicateTo(p *progress) {
+// Await has a member told of commits at once, without Config.CommitDelay, until it knows that the entry at that index is committed: somebody waits for that
+// there. It belongs to the request whose entry that is.
+func (c *Core) Await(member MemberID, index Index) {
+	if c.role != Leader {
+		return
+	}
+	if p := c.leading.peer(member); p != nil {
+		p.awaited = max(p.awaited, index)
+	}
+}
+
+// tellsLater tells whether a member hears of a commit with what is sent next, or when the delay is over.
+func (c *Core) tellsLater(p *progress) bool {
+	if c.cfg.CommitDelay == 0 || p.awaited > p.commitSent {
+		return false
+	}
+	c.leading.tellDeadline = min(c.leading.tellDeadline, c.after(c.cfg.CommitDelay))
+	return true
+}
+
+func (c *Core) replicateTo(p *progress, tell bool) {
 	l := c.leading
 	if p.next <= c.log.base && p.state != Snapshotting {
 		c.needSnapshot(p)
@@ -154,7 +178,7 @@ func (c *Core) replicateTo(p *progress) {
 				break
 			}
 		}
-		if min(c.commit, p.next-1) > p.commitSent && p.sentRound == l.round {
+		if min(c.commit, p.next-1) > p.commitSent && p.sentRound == l.round && (tell || !c.tellsLater(p)) {
 			c.sendEntries(p, nil, 0) // The commit index does not wait for the next heartbeat.
 		}
 	}

@@ -110,6 +110,10 @@ type Config struct {
 	// QuiesceAfter lets a group that had nothing to do for that long fall silent; 0 never does.
 	QuiesceAfter time.Duration
 
+	// CommitDelay is how long a follower may hear later of a commit, so that it hears of it with what is sent next: most often that is another entry. Where
+	// somebody waits for the commit (see Await) it is told at once, and so is everybody while this is 0. Heartbeats tell it in any case.
+	CommitDelay time.Duration
+
 	// Seed makes the random election timeouts: the same seed and the same inputs give the same outputs.
 	Seed uint64
 }
