@@ -19,8 +19,8 @@ import (
 var crashPointsFlag = flags.Bool("crashpoints", false, "crash at every operation, with every subset of what was not synced: all of them, not a sample")
 
 // bounded is a small world without faults that goes through everything that touches files: segments that fill up, roll over and are recycled, compaction,
-// snapshots, one of them sent to a member that was cut off, a change of leadership, a restart in order.
-func bounded(members int, seed uint64, c conditions) *World {
+// snapshots, one of them sent to a member that was cut off, a change of leadership, a restart in order. The disks take direct writes as writes says, in turn.
+func bounded(members int, seed uint64, c conditions, writes ...string) *World {
 	w := emptyWorld(seed, Options{Story: 200})
 	w.conditions = c
 	w.regime = Regime{
@@ -28,7 +28,7 @@ func bounded(members int, seed uint64, c conditions) *World {
 		Delay: 200 * time.Microsecond, Hop: 5 * time.Microsecond, Disk: 500 * time.Microsecond, Apply: 20 * time.Microsecond,
 		Workload: registers{}.Name(), Clients: 3, Think: 4 * time.Millisecond, Patience: 25 * time.Millisecond, Padding: 1500, Ballast: 700,
 		Core:           raft.Config{HeartbeatInterval: 5 * time.Millisecond, ElectionTimeoutMin: 15 * time.Millisecond, ElectionTimeoutMax: 30 * time.Millisecond},
-		CompactEntries: 10, CompactBytes: 1 << 20, KeepEntries: 2, Segment: 8 << 10,
+		CompactEntries: 10, CompactBytes: 1 << 20, KeepEntries: 2, Segment: 8 << 10, Writes: writes,
 	}
 	w.application = registers{}
 	w.found()
@@ -76,7 +76,7 @@ func (c *witness) restored(*member, head)                   { c.received++ }
 func (c *witness) committed(_ *member, from, to raft.Index) { c.commits += int(to - from + 1) }
 
 // crashPoints lets a bounded world live undisturbed, and returns its operations.
-func crashPoints(t *testing.T, members int, seed uint64) []crashPoint {
+func crashPoints(t *testing.T, members int, seed uint64, writes []string) []crashPoint {
 	t.Helper()
 	var points []crashPoint
 	w := bounded(members, seed, conditions{operation: func(h *host, what, name string) {
@@ -85,7 +85,7 @@ func crashPoints(t *testing.T, members int, seed uint64) []crashPoint {
 			p.choices = append(p.choices, other.disk.choices())
 		}
 		points = append(points, p)
-	}})
+	}}, writes...)
 	seen := &witness{}
 	w.groups[0].checkers = append(w.groups[0].checkers, seen)
 	for w.Step() {
@@ -94,9 +94,15 @@ func crashPoints(t *testing.T, members int, seed uint64) []crashPoint {
 		t.Fatalf("undisturbed: %v\n%s", w.failure, strings.Join(w.story.lines(), "\n"))
 	}
 	rolled, snapshots := 0, 0
+	took := map[string]int{} // how many writes took which way
 	for _, p := range points {
 		if strings.HasPrefix(p.what, "create "+logDir) {
 			rolled++
+		}
+		for _, way := range []string{"write ", "write around the cache ", "write durably "} {
+			if strings.HasPrefix(p.what, way+logDir) {
+				took[way]++
+			}
 		}
 		if strings.HasPrefix(p.what, "rename "+snapshotDir) {
 			snapshots++
@@ -104,6 +110,14 @@ func crashPoints(t *testing.T, members int, seed uint64) []crashPoint {
 	}
 	t.Logf("%d members: %d operations on files, %d entries committed, %d elections, %d segments made, %d snapshots completed, %d of them received, in %v of virtual time", members,
 		len(points), seen.commits, seen.elections, rolled, snapshots, seen.received, w.now)
+	t.Logf("writes of the log: %v", took)
+	for way, kinds := range map[string][]string{
+		"write ": {writesCached, writesRefused}, "write around the cache ": {writesDirect}, "write durably ": {writesDurable},
+	} {
+		if has := slices.ContainsFunc(writes, func(kind string) bool { return slices.Contains(kinds, kind) }); has && took[way] < 10 {
+			t.Errorf("only %d writes of the log are of the kind %q", took[way], way)
+		}
+	}
 	if rolled <= members || snapshots < members || members > 1 && (seen.elections < 2 || seen.received == 0) {
 		t.Error("the bounded world does not go through everything that it is for")
 	}
@@ -142,6 +156,7 @@ const mostAgain = 8
 // end is how a bounded world is disturbed: a crash of one host, or of all at once, at an operation; and one more at an operation of the restart.
 type end struct {
 	members int
+	writes  []string
 	seed    uint64
 	point   int // from 0 on
 	all     bool
@@ -188,7 +203,7 @@ func (e *end) live() (restart int, lost bool, failure error) {
 		up(h)
 		panic(crashing{fault: "crash point", at: what + " " + name})
 	}
-	w := bounded(e.members, e.seed, c)
+	w := bounded(e.members, e.seed, c, e.writes...)
 	for w.Step() {
 	}
 	switch {
@@ -219,27 +234,37 @@ type tally struct{ worlds, sampled, losing atomic.Int64 }
 // TestCrashPoints crashes a small cluster, and a single member, at every operation on files of a bounded workload, with every subset of what was not synced,
 // and goes on: nothing that was acknowledged may be lost, no member may refuse to start, and the group has to be live again; all checkers look on.
 // Then all hosts lose their power at once; and the host that crashed, or whose process ended alone, crashes
-// again at each of the first operations from its restart on.
+// again at each of the first operations from its restart on. The disks take direct writes, and make them durable by themselves, or not, or take none.
 func TestCrashPoints(t *testing.T) {
-	for _, members := range []int{1, 3} {
+	for _, c := range []struct {
+		members int
+		writes  []string
+	}{
+		{1, []string{writesCached}},
+		{1, []string{writesDirect}},
+		{1, []string{writesDurable}},
+		{3, []string{writesDurable, writesDirect, writesRefused}},
+	} {
 		const seed = 1
-		points := crashPoints(t, members, seed)
+		points := crashPoints(t, c.members, seed, c.writes)
 		for _, mode := range []string{"one host", "all hosts at once", again, process} {
-			if members == 1 && mode == "all hosts at once" {
+			if c.members == 1 && mode == "all hosts at once" {
 				continue
 			}
 			var sum tally
 			start := time.Now()
-			try := func(at int) error { return crashAt(points, end{members: members, seed: seed, point: at}, mode, &sum) }
+			try := func(at int) error {
+				return crashAt(points, end{members: c.members, writes: c.writes, seed: seed, point: at}, mode, &sum)
+			}
 			step := 1
 			if !*crashPointsFlag {
 				step = map[string]int{again: 41, process: 43}[mode]
 				step = max(step, 13)
 			}
 			parallel(t, len(points), step, try)
-			t.Logf("%d members, %s: %d of %d crash points, %d worlds, of which %d lost something; at %d points the fates were drawn, at the others all of them had their world (%v)",
-				members, mode, (len(points)+step-1)/step, len(points), sum.worlds.Load(), sum.losing.Load(), sum.sampled.Load(), time.Since(start).Round(time.Second))
-			if sum.losing.Load() == 0 {
+			t.Logf("%d members, writes %v, %s: %d of %d crash points, %d worlds, of which %d lost something; at %d points the fates were drawn, at the others all of them had their world (%v)",
+				c.members, c.writes, mode, (len(points)+step-1)/step, len(points), sum.worlds.Load(), sum.losing.Load(), sum.sampled.Load(), time.Since(start).Round(time.Second))
+			if sum.losing.Load() == 0 && mode != process {
 				t.Error("nothing was ever lost")
 			}
 		}
@@ -290,7 +315,7 @@ func crashAt(points []crashPoint, e end, mode string, sum *tally) error {
 		for e.again = 0; e.again <= most; e.again++ {
 			restart, lost, err := e.live()
 			if err != nil {
-				return fmt.Errorf("%d members, crash of %s at operation %d, %s of n%d, again at %d, fate %+v: %w", e.members, mode, e.point, p.what, p.host, e.again, e.fates, err)
+				return fmt.Errorf("%d members, writes %v, crash of %s at operation %d, %s of n%d, again at %d, fate %+v: %w", e.members, e.writes, mode, e.point, p.what, p.host, e.again, e.fates, err)
 			}
 			sum.worlds.Add(1)
 			if lost {

@@ -87,13 +87,26 @@ func (d *disk) strays(f *diskFile, p []byte, offset int64) {
 	d.lying = nil
 	s := &strayWrite{fault: c.fault, file: f.sectorFile, end: offset + int64(len(p)), was: map[int64][]byte{}, sums: path.Dir(f.name) == snapshotDir}
 	for n := offset / sectorSize; n*sectorSize < s.end; n++ {
-		s.was[n] = f.dirty[n].was
+		if known := f.dirty[n]; known != nil { // The others have what they had.
+			s.was[n] = known.was
+		}
 	}
 	if c.fault == misdirectedWrite {
 		s.victim = d.misdirect(c.rng, f.sectorFile, p)
 	}
 	d.astray = append(d.astray, s)
 	d.host.note(noteFault, "%s: %d bytes to %s at %d", c.fault, len(p), f.name, offset)
+}
+
+// rewritten notes that a write brought sectors to the platter that one before it was to have brought there.
+func (d *disk) rewritten(f *sectorFile, offset, n int64) {
+	for _, s := range d.astray {
+		if s.file == f {
+			for k := offset / sectorSize; k*sectorSize < offset+n; k++ {
+				delete(s.was, k)
+			}
+		}
+	}
 }
 
 // misdirect picks where the write goes instead: into a part of the log that is proven to be durable.
@@ -104,6 +117,7 @@ func (d *disk) misdirect(rng *stream, meant *sectorFile, p []byte) func() *damag
 	}
 	f := d.files[name]
 	first := rng.Int64N(to / sectorSize)
+	p = slices.Clone(p) // The buffer that it is in is used again.
 	return func() *damage {
 		// Not beyond that place: a log whose end is written over, with all that proved it, is a log that was taken back, and nobody can tell.
 		n := min(int64(len(p)), to-first*sectorSize, int64(len(f.now))-first*sectorSize)

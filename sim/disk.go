@@ -47,6 +47,11 @@ type disk struct {
 	liar bool
 	// astray are writes that the disk took and did not do, which nothing after them has made known yet.
 	astray []*strayWrite
+	// writes is how it takes direct writes, and scratch what they are gathered in: see direct.go.
+	writes  string
+	scratch []byte
+	// cut says that the power goes in the middle of the sync that is running.
+	cut bool
 	// newer is a segment that a newer version of the program has written, for which a start is refused.
 	newer *sectorFile
 	// backup says that what is on it was put back from an old backup.
@@ -71,7 +76,7 @@ type trap struct {
 }
 
 func newDisk(h *host) *disk {
-	return &disk{sectors: newSectors(), host: h, failing: map[string]*countdown{}}
+	return &disk{sectors: newSectors(), host: h, failing: map[string]*countdown{}, writes: h.world.regime.writes(int(h.id))}
 }
 
 // operation counts a changing operation, before it is done.
@@ -223,6 +228,11 @@ type diskFile struct {
 	*openFile
 	disk *disk
 	name string
+	// direct writes the file around the page cache while it is streamed. asked is what it was asked to write, and appending where that begins, -1 if it only
+	// makes room.
+	direct    *wal.BlockWriter
+	asked     span
+	appending int64
 }
 
 // ReadAt implements wal.File.
@@ -236,6 +246,12 @@ func (f *diskFile) ReadAt(p []byte, offset int64) (int, error) {
 
 // WriteAt implements wal.File.
 func (f *diskFile) WriteAt(p []byte, offset int64) (int, error) {
+	switch done, err := f.writeStreamed(p, offset); {
+	case err != nil:
+		return 0, err
+	case done:
+		return len(p), nil
+	}
 	f.disk.operation("write", f.name)
 	if err := f.disk.fails(opWrites, f.name); err != nil {
 		return 0, err
@@ -248,6 +264,7 @@ func (f *diskFile) WriteAt(p []byte, offset int64) (int, error) {
 		return n, err
 	}
 	f.disk.overwritten(f.sectorFile, offset, int64(len(p)))
+	f.disk.rewritten(f.sectorFile, offset, int64(len(p)))
 	if !zero(p) {
 		if len(p) > sectorSize {
 			f.disk.springs(opWrites, f.name)
@@ -259,16 +276,23 @@ func (f *diskFile) WriteAt(p []byte, offset int64) (int, error) {
 
 // Truncate implements wal.File.
 func (f *diskFile) Truncate(size int64) error {
+	f.direct = nil
 	f.disk.operation("truncate", f.name)
 	return f.openFile.Truncate(size)
 }
 
 // Sync implements wal.File.
 func (f *diskFile) Sync() error {
-	f.disk.operation("sync", f.name)
-	if t := &f.disk.trap; t.kind == opSync && (t.loss == lossReordered && len(f.disk.dirtyWrites()) > 1 || t.loss != lossReordered && len(f.dirty) > 1) {
-		f.disk.springs(opSync, f.name)
+	if f.direct != nil {
+		return f.direct.Sync(f.sync)
 	}
+	return f.sync()
+}
+
+func (f *diskFile) sync() error {
+	f.disk.operation("sync", f.name)
+	f.disk.cutShort(f.name)
+	f.springsPartly()
 	if err := f.disk.fails(opSync, f.name); err != nil {
 		f.syncFailed()
 		return err
@@ -282,4 +306,12 @@ func (f *diskFile) Sync() error {
 	}
 	f.disk.synced(f.sectorFile, proof)
 	return nil
+}
+
+// springsPartly ends the process in the middle of a sync, if that is the one that has to be done in part.
+func (f *diskFile) springsPartly() {
+	t := &f.disk.trap
+	if t.kind == opSync && (t.loss == lossReordered && len(f.disk.dirtyWrites()) > 1 || t.loss != lossReordered && len(f.dirty) > 1) {
+		f.disk.springs(opSync, f.name)
+	}
 }

@@ -391,7 +391,10 @@ func (c crashing) worked(l loss) bool {
 }
 
 // crash ends the machine, and all that was not on stable storage.
-func (h *host) crash(why string) { h.end(why, true, lossRandom) }
+func (h *host) crash(why string) {
+	h.cutSync()
+	h.end(why, true, lossRandom)
+}
 
 // end ends the process: with the power or, where only the process ends, with the page cache as it is.
 func (h *host) end(why string, power bool, kind lossKind) loss {

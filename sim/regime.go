@@ -46,6 +46,7 @@ type Regime struct {
 	CompactEntries uint64      `json:"compact_entries"`
 	KeepEntries    uint64      `json:"keep_entries"`
 	Segment        int64       `json:"segment_bytes"`
+	Writes         []string    `json:"writes,omitempty"` // how disks take direct writes, in the order of the hosts, over and over: see direct.go
 
 	Faults []FaultRate `json:"faults"`
 	// OneCut says that no link is cut by a fault while others are, so that what a partition leads to has time to come.
@@ -80,6 +81,7 @@ func Draw(seed uint64, o Options) Regime {
 		Padding:  pick(of("padding"), 0, 64, 2000),
 		Durable:  of("durable").chance(1, 3),
 		Segment:  pick[int64](of("segment"), 4<<10, 16<<10, 64<<10),
+		Writes:   drawWrites(of("writes")),
 	}
 	r.Workload = o.Workload
 	switch {
@@ -173,6 +175,9 @@ func (r Regime) String() string {
 		strings.Join(names, ", "), r.Delay, r.Disk, r.Apply, r.Clients, r.Workload, r.Think)
 	fmt.Fprintf(&b, ", segments of %d bytes, compact at %d bytes or %d entries and keep %d, messages of %d bytes, %d in flight, %d bytes uncommitted, %d cached", r.Segment, r.CompactBytes,
 		r.CompactEntries, r.KeepEntries, r.Core.MaxMessageBytes, r.Core.MaxInflightMessages, r.Core.MaxUncommittedBytes, r.Core.MaxCachedBytes)
+	if len(r.Writes) > 0 {
+		fmt.Fprintf(&b, ", disks that take direct writes: %s", strings.Join(r.Writes, ", "))
+	}
 	for _, has := range []struct {
 		name string
 		on   bool

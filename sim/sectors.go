@@ -129,6 +129,14 @@ func (s *sectors) used() int64 {
 // room tells whether a file may grow by n bytes.
 func (s *sectors) room(n int64) bool { return s.capacity == 0 || n <= 0 || s.used()+n <= s.capacity }
 
+// left is how much of n more bytes there is room for.
+func (s *sectors) left(n int64) int64 {
+	if s.capacity == 0 {
+		return n
+	}
+	return max(0, min(n, s.capacity-s.used()))
+}
+
 // MkdirAll implements wal.FS. Directories exist by themselves.
 func (s *sectors) MkdirAll(string) error { return nil }
 
@@ -242,6 +250,50 @@ func (f *openFile) WriteAt(p []byte, offset int64) (int, error) {
 	}
 	copy(f.now[offset:], p)
 	return len(p), nil
+}
+
+// place is a write around the page cache, of whole sectors: what has to be there already stays as it is, whatever becomes of the write, since a sector is
+// never torn. From first on it is new; -1 says that none of it is.
+func (f *openFile) place(p []byte, offset, first int64) {
+	end := offset + int64(len(p))
+	if end > int64(len(f.now)) {
+		f.sized()
+		f.resize(end)
+	}
+	f.disk.writes++
+	if f.first < 0 {
+		f.first = first
+	}
+	for at := offset; at < end; at += sectorSize {
+		b, n := p[at-offset:min(at+sectorSize, end)-offset], at/sectorSize
+		if f.dirty[n] == nil && f.beneath[n] == nil && string(b) == string(f.now[at:at+int64(len(b))]) {
+			continue
+		}
+		f.remember(at, at+int64(len(b)), f.disk.writes)
+		copy(f.now[at:], b)
+	}
+}
+
+// sectorsOf counts the unsynced sectors whose last write was this one.
+func (f *sectorFile) sectorsOf(write uint64) int {
+	n := 0
+	for _, d := range f.dirty {
+		if d.write == write {
+			n++
+		}
+	}
+	return n
+}
+
+// settleRange is what a write does that is durable by itself: these sectors are on the platter. What was appended since the last sync proves what is before
+// it if nothing else is left.
+func (f *sectorFile) settleRange(from, to int64) {
+	for n := from / sectorSize; n*sectorSize < to; n++ {
+		delete(f.dirty, n)
+	}
+	if len(f.dirty) == 0 && f.oldSize < 0 {
+		f.settle()
+	}
 }
 
 // zero tells whether there is nothing in b: room that is made for later, or a place that is cleared.

@@ -207,6 +207,7 @@ func (s *Shrinking) drawn() bool {
 		{"padding", func(r *Regime) bool { return r.Padding == 0 }, func(r *Regime) { r.Padding = 0 }},
 		{"durable machines", func(r *Regime) bool { return !r.Durable }, func(r *Regime) { r.Durable = false }},
 		{"compaction", func(r *Regime) bool { return r.CompactBytes >= 1<<20 && r.CompactEntries == 0 }, func(r *Regime) { r.CompactBytes, r.CompactEntries = 1<<20, 0 }},
+		{"direct writes", func(r *Regime) bool { return len(r.Writes) == 0 }, func(r *Regime) { r.Writes = nil }},
 		{"lease reads", func(r *Regime) bool { return !r.Core.LeaseReads }, func(r *Regime) { r.Core.LeaseReads = false }},
 		{"quiescence", func(r *Regime) bool { return r.Core.QuiesceAfter == 0 }, func(r *Regime) { r.Core.QuiesceAfter = 0 }},
 		{"small limits", func(r *Regime) bool { return r.Core.MaxMessageBytes == 1<<20 && r.Core.MaxInflightMessages == 256 }, func(r *Regime) {

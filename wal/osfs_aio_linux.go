@@ -100,18 +100,16 @@ func newAsync() (*asyncFile, error) {
 	return w, nil
 }
 
-// write writes b at off of a file that is open for direct writes, durably if so asked. False says that the system did not take the write, and nothing has
-// happened. The memory of b is the kernel's until it returns.
+// write writes b at off of a file that is open for direct writes, durably if so asked. False says that the system did not take the write, or did not make all of
+// it: it has to be made in another way. The memory of b is the kernel's until it returns.
 func (w *asyncFile) write(f *os.File, b []byte, off int64, durably bool) (taken bool, err error) {
 	flags := uint32(0)
 	if durably {
 		flags = writeDurably
 	}
 	n, taken, err := w.run(operationWrite, flags, f, b, off)
-	if taken && err == nil && n != len(b) {
-		err = io.ErrShortWrite
-	}
-	return taken, err
+	// One that ended early met something that it does not tell: a disk that is full, say. Who makes the write again is told.
+	return taken && (err != nil || n == len(b)), err
 }
 
 // read reads up to len(b) bytes at off from a file that is open for direct reads, fewer only where the file ends; else as write.
@@ -141,12 +139,17 @@ func (w *asyncFile) run(operation uint16, flags uint32, f *os.File, b []byte, of
 		}
 	}
 	runtime.KeepAlive(b)
-	switch r := w.result.result; {
-	case errno != 0 || n != 1:
+	if errno != 0 || n != 1 {
 		return 0, true, fmt.Errorf("io_getevents: %w", errno)
-	case r < 0:
-		return 0, true, syscall.Errno(-r)
-	default:
-		return int(r), true, nil
 	}
+	done, err = outcome(w.result.result)
+	return done, true, err
+}
+
+// outcome reads the result of an operation that has ended: how much it did, or its error.
+func outcome(result int64) (done int, err error) {
+	if result < 0 {
+		return 0, syscall.Errno(-result)
+	}
+	return int(result), nil
 }

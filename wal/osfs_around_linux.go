@@ -44,8 +44,8 @@ func (r *aroundReader) ReadAt(b []byte, off int64) (n int, err error) {
 
 // piece reads the first part of b, and says how much. Whole blocks into aligned memory come from the disk where they belong.
 func (r *aroundReader) piece(b []byte, off int64) (int, error) {
-	skip := int(off & (directBlock - 1))
-	whole := b[:min(len(b), aroundBytes)&^(directBlock-1)]
+	skip := int(off & (BlockSize - 1))
+	whole := b[:min(len(b), aroundBytes)&^(BlockSize-1)]
 	if skip > 0 || len(whole) == 0 || !isAligned(b) {
 		if r.bounce == nil {
 			r.bounce = aligned(256 << 10)
@@ -70,7 +70,7 @@ func (r *aroundReader) blocks(b []byte, off int64) (int, error) {
 	if w := takeAsync(); w != nil {
 		defer w.release()
 		// Memory that was never used has no pages yet. Here the scheduler can interrupt their making, in the system call it could not.
-		for i := 0; i < len(b); i += directBlock {
+		for i := 0; i < len(b); i += BlockSize {
 			b[i] = 0
 		}
 		if n, taken, err := w.read(r.direct, b, off); taken {

@@ -2,9 +2,13 @@ package wal
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"math/rand/v2"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/balsa-raft/balsa/raft"
@@ -243,7 +247,7 @@ func TestAFileReadsAroundTheCacheAsWithinIt(t *testing.T) {
 		n := rng.IntN([]int{1, 100, 10_000, 600_000, 5 << 20}[rng.IntN(5)] + 1)
 		switch rng.IntN(4) {
 		case 0:
-			off = off &^ (directBlock - 1)
+			off = off &^ (BlockSize - 1)
 		case 1:
 			patch := min(off, len(want)-1)
 			want[patch]++
@@ -258,5 +262,201 @@ func TestAFileReadsAroundTheCacheAsWithinIt(t *testing.T) {
 		if got != len(most) || !bytes.Equal(b[:got], most) || (err == io.EOF) != (got < n) || err != nil && err != io.EOF {
 			t.Fatalf("%d bytes at %d of %d: %d, %v, equal: %v", n, off, len(want), got, err, bytes.Equal(b[:min(got, len(most))], most[:min(got, len(most))]))
 		}
+	}
+}
+
+// TestACompletionTellsWhatBecameOfTheWrite reads the results that the kernel gives.
+func TestACompletionTellsWhatBecameOfTheWrite(t *testing.T) {
+	for _, c := range []struct {
+		result int64
+		done   int
+		err    error
+	}{
+		{8192, 8192, nil},
+		{-int64(syscall.EIO), 0, syscall.EIO},
+		{-int64(syscall.ENOSPC), 0, ErrNoSpace},
+		{-int64(syscall.EINVAL), 0, ErrBlocks},
+		{4096, 4096, nil},
+		{0, 0, nil},
+	} {
+		done, err := outcome(c.result)
+		if err = noSpace(refused(err)); done != c.done || !errors.Is(err, c.err) || (err == nil) != (c.err == nil) {
+			t.Errorf("a result of %d: %v, %v; want %v, %v", c.result, done, err, c.done, c.err)
+		}
+	}
+}
+
+// TestAnAsynchronousWriteThatFailsSaysSo has the kernel fail in the middle of writes that it has taken: it cannot read what is to be written. Nothing of that may
+// come out as a write that is done, and the writer has to be good for the next one.
+func TestAnAsynchronousWriteThatFailsSaysSo(t *testing.T) {
+	file, err := OSFS().Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := fill(file, 0, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	f := file.(*osFile)
+	f.Stream(0)
+	d := f.direct.Load()
+	w := takeAsync()
+	if d == nil || w == nil {
+		t.Skip("this system has no direct or no asynchronous writes")
+	}
+	defer w.release()
+	memory, err := syscall.Mmap(-1, 0, 4*BlockSize, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Munmap(memory)
+	for _, readable := range []int{0, BlockSize, 3 * BlockSize} {
+		if err := syscall.Mprotect(memory[:readable+BlockSize], syscall.PROT_READ); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Mprotect(memory[readable:], syscall.PROT_NONE); err != nil {
+			t.Fatal(err)
+		}
+		taken, err := w.write(d.file, memory, 0, true)
+		if t.Logf("%d bytes can be read: taken %v, %v", readable, taken, err); taken && err == nil {
+			t.Errorf("a write of which %d bytes can be read is told to be done", readable)
+		}
+		good := aligned(BlockSize)
+		copy(good, "good")
+		if taken, err := w.write(d.file, good, 8*BlockSize, true); !taken || err != nil {
+			t.Fatalf("the next write: %v, %v", taken, err)
+		}
+	}
+}
+
+// TestADiskThatIsFullInTheMiddleOfADirectWrite fills a file system of 256 KiB by a log that is written around the page cache, as far as that file system lets it: the log
+// refuses entries, keeps what it has, and goes on when there is room. The file system is one of its own, for which the test needs a name space of its own.
+func TestADiskThatIsFullInTheMiddleOfADirectWrite(t *testing.T) {
+	const child = "BALSA_TEST_SMALL_FILE_SYSTEM"
+	if os.Getenv(child) == "" {
+		test := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+		test.Env = append(os.Environ(), child+"=1")
+		test.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+			UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}, GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
+		}
+		out, err := test.CombinedOutput()
+		var exit *exec.ExitError
+		switch {
+		case errors.As(err, &exit):
+			t.Errorf("%v", err)
+		case err != nil:
+			t.Skipf("no name space of its own: %v", err)
+		}
+		t.Logf("%s", out)
+		return
+	}
+	dir := t.TempDir()
+	if err := syscall.Mount("none", dir, "tmpfs", 0, "size=256k"); err != nil {
+		t.Skipf("no file system of its own: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	f, err := OSFS().Create(filepath.Join(dir, "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream(f, 0)
+	t.Logf("direct writes: %v", f.(*osFile).direct.Load() != nil)
+	first := bytes.Repeat([]byte("first "), 1000)
+	if _, err := f.WriteAt(first, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := f.WriteAt(make([]byte, 1<<20), int64(len(first)))
+	if !errors.Is(err, ErrNoSpace) {
+		t.Fatalf("a write of more than there is room for: %d, %v", n, err)
+	}
+	got := make([]byte, len(first))
+	if err := readFull(f, got, 0); err != nil || !bytes.Equal(got, first) {
+		t.Errorf("what was there before is not there any more: %v", err)
+	}
+	if _, err := f.WriteAt([]byte("second"), int64(len(first))); err != nil {
+		t.Errorf("there is room in what the file has: %v", err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		t.Error(err)
+	}
+
+	options := Options{FS: OSFS(), Dir: filepath.Join(dir, "log"), SegmentBytes: 100 << 10, ReserveBytes: 8 << 10, Incarnation: 1}
+	if err := OSFS().Remove(filepath.Join(dir, "file")); err != nil {
+		t.Fatal(err)
+	}
+	l := mustOpen(t, options)
+	index, refusals := raft.Index(0), 0
+	appendOne := func() error {
+		data := bytes.Repeat([]byte{byte(index)}, 3000)
+		e := raft.Entry{Term: 1, Index: index + 1, Kind: raft.EntryCommand, Sum: raft.Sum(data), Data: data}
+		err := l.Append([]Batch{{Group: 1, HardState: &raft.HardState{Term: 1}, Entries: []raft.Entry{e}}})
+		if err == nil {
+			if err = l.Sync(); err == nil {
+				index++
+			}
+		}
+		return err
+	}
+	prepare := func() {
+		for did := true; did; {
+			if did, err = l.Prepare(); err != nil && !errors.Is(err, ErrFull) {
+				t.Fatal(err)
+			}
+		}
+	}
+	for refusals == 0 {
+		prepare()
+		switch err := appendOne(); {
+		case errors.Is(err, ErrFull):
+			refusals++
+		case err != nil:
+			t.Fatal(err)
+		}
+		if index > 200 {
+			t.Fatal("a log of more than there is room for")
+		}
+	}
+	full := index
+	if err := l.Append([]Batch{{Group: 1, HardState: &raft.HardState{Term: 2}}}); err != nil {
+		t.Errorf("a term on a full disk, for which a reserve is kept: %v", err)
+	}
+	if err := l.Sync(); err != nil {
+		t.Error(err)
+	}
+	if entries, err := l.Entries(1, 1, full, 1<<20); err != nil || len(entries) != int(full) {
+		t.Errorf("%d entries of %d are read on a full disk: %v", len(entries), full, err)
+	}
+	if err := syscall.Mount("none", dir, "tmpfs", syscall.MS_REMOUNT, "size=2m"); err != nil {
+		t.Fatal(err)
+	}
+	for index < full+20 {
+		prepare()
+		data := bytes.Repeat([]byte{byte(index)}, 3000)
+		e := raft.Entry{Term: 2, Index: index + 1, Kind: raft.EntryCommand, Sum: raft.Sum(data), Data: data}
+		if err := errors.Join(l.Append([]Batch{{Group: 1, HardState: &raft.HardState{Term: 2}, Entries: []raft.Entry{e}}}), l.Sync()); err != nil {
+			t.Fatalf("there is room again: %v", err)
+		}
+		index++
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l = mustOpen(t, options)
+	entries, err := l.Entries(1, 1, index, 1<<20)
+	if err != nil || len(entries) != int(index) {
+		t.Fatalf("%d entries of %d are there after a restart: %v", len(entries), index, err)
+	}
+	for i := range entries {
+		if entries[i].Data[0] != byte(i) || len(entries[i].Data) != 3000 {
+			t.Fatalf("entry %d is not what was appended", i+1)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

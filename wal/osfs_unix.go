@@ -118,14 +118,12 @@ func (osFS) Free(dir string) (uint64, error) {
 
 type osFile struct {
 	*os.File
-	direct atomic.Pointer[directWriter] // nil before Stream, and where there are no direct writes
+	direct atomic.Pointer[directFile] // nil before Stream, and where there are no direct writes
 }
 
 func (f *osFile) WriteAt(b []byte, off int64) (int, error) {
 	if d := f.direct.Load(); d != nil {
-		switch done, err := d.write(f.File, b, off); {
-		case errors.Is(err, syscall.EINVAL):
-			f.direct.CompareAndSwap(d, nil) // This disk wants larger blocks. The descriptor is closed by its finalizer.
+		switch done, err := d.Write(b, off); {
 		case err != nil:
 			return 0, noSpace(err)
 		case done:
