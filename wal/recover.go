@@ -52,12 +52,19 @@ func (l *Log) open() error {
 		return err
 	}
 	r := recovery{log: l}
-	for k, seg := range l.segments {
-		proven := int64(-1) // to be found out: this is the last one
+	defer r.wait()
+	proven := func(k int) int64 {
 		if k+1 < len(l.segments) {
-			proven = headers[k+1].previousEnd
+			return headers[k+1].previousEnd
 		}
-		if err := r.segment(seg, &headers[k], proven); err != nil {
+		return -1 // to be found out: this is the last one
+	}
+	for k, seg := range l.segments {
+		var next *segment
+		if k+1 < len(l.segments) {
+			next = l.segments[k+1]
+		}
+		if err := r.segment(seg, &headers[k], proven(k), next, proven(k+1)); err != nil {
 			return fmt.Errorf("wal: recover %s: %w", segmentName(l.dir, seg.number), err)
 		}
 	}

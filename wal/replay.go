@@ -9,8 +9,9 @@ import (
 
 // recovery rebuilds the state of all groups from the segments, oldest first.
 type recovery struct {
-	log *Log
-	buf []byte
+	log   *Log
+	buf   []byte
+	ahead *ahead // nil until a segment is read ahead
 	// lost says where bytes were lost that may have been batches of any group, since the last complete checkpoint. The next one makes up for
 	// it; without one, a vote may be forgotten.
 	lost string
@@ -28,11 +29,14 @@ type replayed struct {
 }
 
 // segment replays one segment. proven is up to where it is known to have been synced, below zero for the last one: there, its own frames
-// say so.
-func (r *recovery) segment(seg *segment, h *segmentHeader, proven int64) error {
+// say so. The one that comes next, if any, is read meanwhile.
+func (r *recovery) segment(seg *segment, h *segmentHeader, proven int64, next *segment, nextProven int64) error {
 	m, err := r.load(seg, proven)
 	if err != nil {
 		return err
+	}
+	if next != nil {
+		r.readAhead(next, nextProven)
 	}
 	if err := r.checkpoint(m, h); err != nil {
 		return err
@@ -100,14 +104,63 @@ func (r *recovery) load(seg *segment, proven int64) (*image, error) {
 	if n > seg.filled+maxMissing {
 		n = seg.filled // So much is missing that the rest is not worth the memory.
 	}
-	if int64(cap(r.buf)) < n {
-		r.buf = make([]byte, n)
+	if r.ahead != nil {
+		<-r.ahead.done
+		if r.ahead.seg == seg && int64(len(r.ahead.bytes)) == n && r.ahead.err == nil {
+			r.buf, r.ahead.bytes = r.ahead.bytes, r.buf
+			return &image{bytes: r.buf, salt: seg.salt}, nil
+		}
 	}
-	r.buf = r.buf[:n]
+	r.buf = roomFor(r.buf, n)
 	if err := readFull(seg.file, r.buf, 0); err != nil {
 		return nil, err
 	}
 	return &image{bytes: r.buf, salt: seg.salt}, nil
+}
+
+// wait waits until nothing is read any more: the files may be closed then.
+func (r *recovery) wait() {
+	if r.ahead != nil {
+		<-r.ahead.done
+	}
+}
+
+// roomFor returns n bytes, those of b if they are enough.
+func roomFor(b []byte, n int64) []byte {
+	if int64(cap(b)) < n {
+		return make([]byte, n)
+	}
+	return b[:n]
+}
+
+// ahead is a segment that is read while the one before it is replayed.
+type ahead struct {
+	seg   *segment
+	bytes []byte
+	err   error
+	done  chan struct{}
+}
+
+// readAhead begins to read a segment up to where it is proven, or the last one as far as it goes. Only files that are read around the page cache are worth it, and may
+// be: a simulated disk is asked for one thing after the other.
+func (r *recovery) readAhead(seg *segment, proven int64) {
+	if _, ok := seg.file.(Bypass); !ok {
+		return
+	}
+	n := seg.filled
+	if proven >= 0 {
+		n = min(n, max(proven, seg.data))
+	}
+	a := &ahead{seg: seg, done: make(chan struct{})}
+	if r.ahead != nil {
+		a.bytes = r.ahead.bytes
+	}
+	a.bytes = roomFor(a.bytes, n)
+	r.ahead = a
+	go func() {
+		defer close(a.done)
+		a.err = readFull(seg.file, a.bytes, 0)
+	}()
 }
 
 // proof finds how far the segment was synced: the furthest that any of its frames says, whatever is damaged before it. What stood
