@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -189,6 +190,20 @@ func dialMember(address string) (*grpc.ClientConn, error) {
 func (f *fleet) awaitServing() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
+	// A connection that is refused is tried again after a second, which is longer than most starts take.
+	for _, m := range f.members {
+		for {
+			conn, err := net.DialTimeout("tcp", m.client, time.Second)
+			if err == nil {
+				conn.Close()
+				break
+			}
+			if ctx.Err() != nil {
+				return fmt.Errorf("a server does not serve: %w", err)
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
 	for _, conn := range f.conns {
 		for {
 			once, cancel := context.WithTimeout(ctx, time.Second)
