@@ -111,7 +111,7 @@ func sweeps() []sweep {
 	database := sweep{
 		name: "database", title: "size of the database", axis: "bytes of keys and values", label: plainBytes,
 		fixed: "One server, unless it says otherwise, values of 1 KiB, 64 clients, keys chosen at random among all. The fill is in transactions of 128 puts. " +
-			"A restart is from a killed process to a linearizable read; a snapshot is one that a client saves, beside nothing else.",
+			"A restart is from a killed process to a linearizable read; a snapshot is one that a client saves, beside nothing else. A database that was filled by an earlier call (-keep) is measured with nothing of it in memory at first.",
 		run: growDatabase,
 	}
 	return []sweep{members, sizes, groups, database, connections}
@@ -142,7 +142,9 @@ func growthCommand(ctx context.Context, args []string) error {
 		return fmt.Errorf("what is %q? bench growth takes flags only", flags.Arg(0))
 	}
 	flags.Visit(func(f *flag.Flag) {
-		if f.Name != "out" && f.Name != "dir" && f.Name != "keep" {
+		if f.Name == "keep" {
+			g.flags = strings.TrimSpace(g.flags + " -keep=DIR")
+		} else if f.Name != "out" && f.Name != "dir" {
 			g.flags = strings.TrimSpace(fmt.Sprintf("%s -%s=%s", g.flags, f.Name, f.Value))
 		}
 	})

@@ -167,6 +167,12 @@ func growthTable(s sweep, points []growthPoint) [][]string {
 			s.label(p.x), p.series, between(p.rate, thousands), milliseconds(p.p50.median * 1000), between(p.p99, inMilliseconds), "-", "-", fmt.Sprint(p.elections),
 			fmt.Sprintf("%s MB", thousands(p.memory.median/1e6)),
 		}
+		// What is done once has no rate, what a client does by itself no latency, and who was started anew has not told its memory.
+		for column, is := range map[int]float64{2: p.rate.median, 3: p.p50.median, 4: p.p99.median, 8: p.memory.median} {
+			if is == 0 {
+				row[column] = "-"
+			}
+		}
 		if p.cpu.median > 0 {
 			row[5] = fmt.Sprintf("%.0f", p.cpu.median)
 		}
