@@ -114,7 +114,7 @@ func (r *bodyReader) next() error {
 	case left == 0 && r.sum == r.of.sum: // of a body without bytes, too
 		return io.EOF
 	case r.space == nil:
-		r.space = make([]byte, bodyPiece)
+		r.space = make([]byte, min(left, bodyPiece))
 	}
 	piece := r.space[:min(left, bodyPiece)]
 	n, err := r.of.around.ReadAt(piece, r.at)
@@ -133,7 +133,7 @@ func (r *bodyReader) next() error {
 
 func bodySum(f io.ReaderAt, size int64) (uint32, error) {
 	h := crc32.New(castagnoli)
-	_, err := io.CopyBuffer(h, io.NewSectionReader(f, 0, size), make([]byte, bodyPiece))
+	_, err := io.CopyBuffer(h, io.NewSectionReader(f, 0, size), make([]byte, max(1, min(size, bodyPiece))))
 	return h.Sum32(), err
 }
 
@@ -459,9 +459,6 @@ type bodyWriter struct {
 // Write implements io.Writer.
 func (w *bodyWriter) Write(p []byte) (int, error) {
 	for rest := p; len(rest) > 0; {
-		if w.buffer == nil {
-			w.buffer = make([]byte, 0, bodyPiece)
-		}
 		n := min(len(rest), bodyPiece-len(w.buffer))
 		w.buffer, rest = append(w.buffer, rest[:n]...), rest[n:]
 		if len(w.buffer) == bodyPiece {

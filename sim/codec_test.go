@@ -11,7 +11,7 @@ type wireCodec struct {
 }
 
 func (wireCodec) Encode(group raft.GroupID, m raft.Message) ([]byte, error) {
-	return wire.AppendMessage(nil, group, m)
+	return wire.AppendMessage(make([]byte, 0, 128), group, m)
 }
 
 func (c wireCodec) Decode(b []byte) (raft.GroupID, raft.Message, error) {

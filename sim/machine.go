@@ -153,10 +153,16 @@ type capture struct {
 
 // WriteTo implements io.WriterTo.
 func (c *capture) WriteTo(w io.Writer) (int64, error) {
-	b := binary.LittleEndian.AppendUint64(nil, c.chain)
+	b := make([]byte, 0, snapshotHead)
+	b = binary.LittleEndian.AppendUint64(b, c.chain)
 	b = binary.LittleEndian.AppendUint64(b, uint64(c.last))
 	b = binary.LittleEndian.AppendUint32(b, uint32(c.ballast))
-	n, err := w.Write(append(b, ballast(c.chain, c.ballast)...))
+	n, err := w.Write(b)
+	for load := (ballast{chain: c.chain, left: c.ballast}); err == nil && load.left > 0; {
+		var more int
+		more, err = w.Write(load.next())
+		n += more
+	}
 	if err != nil {
 		return int64(n), err
 	}
@@ -167,16 +173,22 @@ func (c *capture) WriteTo(w io.Writer) (int64, error) {
 // Close implements io.Closer.
 func (c *capture) Close() error { return c.inner.Close() }
 
-// ballast is n bytes that follow from the chain.
-func ballast(chain uint64, n int) []byte {
-	b := make([]byte, n)
+// ballast is some bytes that follow from the chain, a piece at a time.
+type ballast struct {
+	chain uint64
+	left  int
+	piece [4 << 10]byte
+}
+
+// next returns the next piece, which is good until it is called again.
+func (b *ballast) next() []byte {
+	n := min(b.left, len(b.piece))
 	for i := 0; i < n; i += 8 {
-		chain = chain*6364136223846793005 + 1442695040888963407
-		var word [8]byte
-		binary.LittleEndian.PutUint64(word[:], chain)
-		copy(b[i:], word[:])
+		b.chain = b.chain*6364136223846793005 + 1442695040888963407
+		binary.LittleEndian.PutUint64(b.piece[i:], b.chain)
 	}
-	return b
+	b.left -= n
+	return b.piece[:n]
 }
 
 // skipBallast reads ballast, and checks it.
@@ -184,12 +196,16 @@ func skipBallast(r io.Reader, chain uint64, n int) error {
 	if n > 1<<30 {
 		return fmt.Errorf("%d bytes", n)
 	}
-	got := make([]byte, n)
-	if _, err := io.ReadFull(r, got); err != nil {
-		return err
-	}
-	if want := ballast(chain, n); string(got) != string(want) {
-		return fmt.Errorf("%d bytes that are not what was written", n)
+	want := ballast{chain: chain, left: n}
+	var got [len(want.piece)]byte
+	for want.left > 0 {
+		piece := want.next()
+		if _, err := io.ReadFull(r, got[:len(piece)]); err != nil {
+			return err
+		}
+		if string(got[:len(piece)]) != string(piece) {
+			return fmt.Errorf("%d bytes that are not what was written", n)
+		}
 	}
 	return nil
 }

@@ -47,6 +47,7 @@ type sectorFile struct {
 	// last sync began, -1 if nothing was.
 	proven, first int64
 	id            uint64
+	spare         []dirtySector // made at once, for dirty
 }
 
 // dirtySector is a sector that was written since the last sync: what the platter has, and the last write.
@@ -215,7 +216,12 @@ func (f *sectorFile) resize(size int64) {
 		f.now = f.now[:size]
 		return
 	}
-	f.now = append(f.now, make([]byte, size-int64(len(f.now)))...)
+	if size > int64(cap(f.now)) { // A large file comes in many pieces.
+		f.now = slices.Grow(f.now, max(int(size), 2*cap(f.now))-len(f.now))
+	}
+	was := len(f.now)
+	f.now = f.now[:size]
+	clear(f.now[was:])
 }
 
 // ReadAt implements wal.File.
@@ -318,16 +324,30 @@ func (f *sectorFile) remember(from, to int64, write uint64) {
 		if was == nil {
 			was = f.sector(n)
 		}
-		f.dirty[n] = &dirtySector{was: was, write: write}
+		if len(f.spare) == 0 {
+			f.spare = make([]dirtySector, 16)
+		}
+		d := &f.spare[0]
+		f.spare = f.spare[1:]
+		*d = dirtySector{was: was, write: write}
+		f.dirty[n] = d
 	}
 }
 
-// sector copies a sector as a process sees it; what is past the end is zero.
+// sector copies a sector as a process sees it; what is past the end is zero. Nobody writes to the copy.
 func (f *sectorFile) sector(n int64) []byte {
+	from := min(n*sectorSize, int64(len(f.now)))
+	now := f.now[from:min(from+sectorSize, int64(len(f.now)))]
+	if string(now) == string(zeroSector[:len(now)]) {
+		return zeroSector[:]
+	}
 	b := make([]byte, sectorSize)
-	copy(b, f.now[min(n*sectorSize, int64(len(f.now))):])
+	copy(b, now)
 	return b
 }
+
+// zeroSector is what most sectors have before they are written to.
+var zeroSector [sectorSize]byte
 
 // sized remembers the size of the last sync.
 func (f *sectorFile) sized() {

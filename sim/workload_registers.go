@@ -62,7 +62,8 @@ func cutAssignments(b []byte) ([]assignment, []byte, error) {
 }
 
 func (c *registerCommand) encode() []byte {
-	return appendAssignments(appendAssignments(nil, c.expect), c.set)
+	b := make([]byte, 0, 2+9*(len(c.expect)+len(c.set)))
+	return appendAssignments(appendAssignments(b, c.expect), c.set)
 }
 
 func decodeRegisterCommand(b []byte) (c registerCommand, err error) {
@@ -94,7 +95,7 @@ type registerAnswer struct {
 }
 
 func (a *registerAnswer) encode() []byte {
-	b := []byte{0}
+	b := make([]byte, 1, 1+8*len(a.before))
 	if a.done {
 		b[0] = 1
 	}
@@ -121,7 +122,7 @@ func (v *values) apply(data []byte) []byte {
 	if err != nil {
 		return nil
 	}
-	a := registerAnswer{done: true}
+	a := registerAnswer{done: true, before: make([]uint64, 0, len(c.expect)+len(c.set))}
 	for _, e := range c.expect {
 		a.before = append(a.before, v[e.register])
 		a.done = a.done && v[e.register] == e.value
@@ -139,7 +140,7 @@ func (v *values) apply(data []byte) []byte {
 
 // read answers a query: the registers it names, a byte each.
 func (v *values) read(query []byte) []byte {
-	var b []byte
+	b := make([]byte, 0, 8*len(query))
 	for _, r := range query {
 		b = binary.LittleEndian.AppendUint64(b, v[int(r)%registerCount])
 	}
@@ -147,7 +148,7 @@ func (v *values) read(query []byte) []byte {
 }
 
 func (v *values) encode() []byte {
-	var b []byte
+	b := make([]byte, 0, 8*registerCount+8)
 	for _, value := range v {
 		b = binary.LittleEndian.AppendUint64(b, value)
 	}

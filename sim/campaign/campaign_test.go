@@ -16,7 +16,7 @@ import (
 type codec struct{ lies bool }
 
 func (codec) Encode(group raft.GroupID, m raft.Message) ([]byte, error) {
-	return wire.AppendMessage(nil, group, m)
+	return wire.AppendMessage(make([]byte, 0, 128), group, m)
 }
 
 func (c codec) Decode(b []byte) (raft.GroupID, raft.Message, error) {

@@ -57,7 +57,7 @@ Exit codes: 0 no property failed, 1 one did (or a fault did nothing), 2 the comm
 type codec struct{}
 
 func (codec) Encode(group raft.GroupID, m raft.Message) ([]byte, error) {
-	return wire.AppendMessage(nil, group, m)
+	return wire.AppendMessage(make([]byte, 0, 128), group, m)
 }
 
 func (codec) Decode(b []byte) (raft.GroupID, raft.Message, error) { return wire.DecodeMessage(b) }
