@@ -5,7 +5,7 @@ func (c *Core) HasOutput() bool { return c.dirty }
 
 // Take returns what the core wants done since the last Take. What was proposed, received and read between two Takes is
 // batched: a follower gets one AppendRequest with all new entries, a leader one reply to all it sent.
-func (c *Core) Take() Output {
+func (c *Core) Take() (out Output) {
 	if c.role == Leader {
 		c.replicate()
 	}
@@ -15,8 +15,8 @@ func (c *Core) Take() Output {
 	c.askToInstall()
 	more := c.handOut()
 	c.out.Seq = c.disk.seq
-	out := c.out
-	c.out = c.lent.recycle()
+	out = c.out
+	c.lent.recycle(&c.out)
 	c.lent.events, c.lent.messages, c.lent.afterSync = out.Events, out.Messages, out.AfterSync
 	c.dirty = more
 	return out
@@ -32,7 +32,9 @@ type lent struct {
 // keptSlice bounds the capacity of what is kept.
 const keptSlice = 64
 
-func (l *lent) recycle() (out Output) {
+// recycle makes an Output empty, with room in what was lent.
+func (l *lent) recycle(out *Output) {
+	*out = Output{}
 	if cap(l.events) <= keptSlice {
 		out.Events = l.events[:0]
 	}
@@ -44,7 +46,6 @@ func (l *lent) recycle() (out Output) {
 	if cap(l.afterSync) <= keptSlice {
 		out.AfterSync = l.afterSync[:0]
 	}
-	return out
 }
 
 // persist hands out what has to be written.
