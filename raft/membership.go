@@ -206,6 +206,7 @@ func (c *Core) configurationCommitted() {
 // retire follows thesis §4.2.2: a leader that is no voter of the committed configuration steps down, after it told the
 // others that it is committed. It asks the best of them to take over at once.
 func (c *Core) retire() {
+	c.leading.tellDeadline = c.now // It cannot tell later.
 	c.replicate()
 	var best *progress
 	for _, p := range c.leading.peers {
