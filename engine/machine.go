@@ -30,7 +30,8 @@ type StateMachine interface {
 	// Snapshot captures the state as of the last Apply. It has to be cheap: writing happens later, beside further Applies.
 	Snapshot() (SnapshotWriter, error)
 	// Restore replaces the state by what a SnapshotWriter of this machine wrote. When it fails half-way it is called again. The reader gives the last piece only once
-	// all was checked, so a machine that keeps its own state makes the new one durable after it has read to the end.
+	// all was checked, so a machine that keeps its own state makes the new one durable after it has read to the end. Before that it may be shown bytes that rotted on the disk: it
+	// returns an error for what it can't make sense of, and does not panic. Whether the file or the machine is to blame, the engine finds out.
 	Restore(r io.Reader) error
 }
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"strings"
@@ -84,6 +85,77 @@ func TestASnapshotThatCannotBeReadIsNotDamaged(t *testing.T) {
 	fsys.SetFault(nil)
 	if _, found, err := store.restore(1, any, false, machine); !found || err != nil {
 		t.Fatalf("after that it is found: %v, %v", found, err)
+	}
+}
+
+// TestAMachineThatTripsOverRotIsNotToBlame: what a machine is shown of a damaged body before its end, it may not make sense of. That is the file's fault, and another
+// file may do.
+func TestAMachineThatTripsOverRotIsNotToBlame(t *testing.T) {
+	const size, rotten = 2*bodyPiece + 5, 17
+	fsys := wal.NewMemFS()
+	store, err := openSnapshotStore(fsys, "snap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for index := raft.Index(3); index < 5; index++ {
+		meta := raft.SnapshotMeta{Index: index, Term: 1, Configuration: raft.Configuration{Members: []raft.Member{{ID: 1, Address: "a"}}}}
+		if err := store.write(1, meta, bodyOfTest(make([]byte, size))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names, _, err := store.list(1, snapshotSuffix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := fsys.Open(names[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte{1}, rotten); err != nil {
+		t.Fatal(err)
+	}
+	nonsense := errors.New("not a state of mine")
+	picky := func(fromIndex raft.Index) (raft.SnapshotMeta, bool, error) {
+		accept := func(m raft.SnapshotMeta) bool { return m.Index >= fromIndex }
+		return store.restore(1, accept, false, func(body io.Reader) error {
+			head := make([]byte, 100)
+			if _, err := io.ReadFull(body, head); err != nil {
+				return err
+			}
+			if !bytes.Equal(head, make([]byte, len(head))) {
+				return nonsense
+			}
+			_, err := io.Copy(io.Discard, body)
+			return err
+		})
+	}
+	if meta, found, err := picky(3); err != nil || !found || meta.Index != 3 {
+		t.Errorf("with an older one that is intact: %v, %v, %v", meta.Index, found, err)
+	}
+	if meta, found, err := picky(4); err != nil || found {
+		t.Errorf("with no other: %v, %v, %v", meta.Index, found, err)
+	}
+	// A disk that fails while the rest is read has not said that anything is damaged.
+	reads := 0
+	fsys.SetFault(func(op wal.Op) wal.Fault {
+		if op.Kind == wal.OpRead && op.Len == bodyPiece {
+			if reads++; reads > 1 {
+				return wal.Fault{Err: errDiskOfTest}
+			}
+		}
+		return wal.Fault{}
+	})
+	if _, found, err := picky(3); found || !errors.Is(err, errDiskOfTest) || errors.As(err, &refusal{}) {
+		t.Errorf("with a disk that fails: %v, %v", found, err)
+	}
+	fsys.SetFault(nil)
+	// Of a body that is as it was written, the machine's word counts, wherever it stopped.
+	_, found, err := store.restore(1, func(raft.SnapshotMeta) bool { return true }, false, func(body io.Reader) error {
+		// The damaged one is asked of it first, and passed over.
+		return nonsense
+	})
+	if found || !errors.Is(err, nonsense) || !errors.As(err, &refusal{}) {
+		t.Errorf("a machine that refuses all: %v, %v", found, err)
 	}
 }
 

@@ -230,8 +230,11 @@ func (s *snapshotStore) restore(
 		if err == nil {
 			err = machine(body)
 		}
+		// What the machine had no use for is part of the body. So is what it did not get to see because it could not make sense of what it saw: if that was
+		// not what had been written, it is the file that is to blame, and not the machine.
+		_, rest := io.Copy(io.Discard, body)
 		if err == nil {
-			_, err = io.Copy(io.Discard, body) // what the machine had no use for is part of the body
+			err = rest
 		}
 		switch {
 		case errors.Is(body.err, errSnapshotDamaged):
