@@ -73,12 +73,12 @@ func (s *Store) Apply(entries []engine.Entry) []engine.Result {
 	g, err := s.use()
 	if err == nil {
 		s.writing.mu.Lock()
-		err = s.apply.run(entries, out)
+		// The store has failed before anybody else may write: what waits may have half a command in it.
+		err = s.fail(s.apply.run(entries, out))
 		s.writing.mu.Unlock()
 		g.release()
 	}
 	if err != nil {
-		_ = s.fail(err)
 		for i := range entries {
 			if entries[i].Local {
 				out[i] = engine.Result{Data: []byte{byte(codeBroken)}}

@@ -5,12 +5,15 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"sync"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"github.com/balsa-raft/balsa/engine"
 	"github.com/balsa-raft/balsa/raft"
 )
 
@@ -197,4 +200,64 @@ func TestReadersBesideTheWriter(t *testing.T) {
 	}
 	close(done)
 	readers.Wait()
+}
+
+// whenFailed is a log that calls back when the store says that it has failed.
+type whenFailed struct {
+	slog.Handler
+	call func()
+}
+
+func (h whenFailed) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h whenFailed) Handle(_ context.Context, r slog.Record) error {
+	if r.Level == slog.LevelError {
+		h.call()
+	}
+	return nil
+}
+
+// A command that fails in its middle is not written by a reader who comes right then, since it will be carried out anew after the next start.
+func TestACommandThatFailsInItsMiddleIsNotWritten(t *testing.T) {
+	files := vfs.NewMem()
+	var s *Store
+	failed := false
+	log := slog.New(whenFailed{slog.DiscardHandler, func() {
+		failed = true
+		if s.writing.mu.TryLock() {
+			s.writing.mu.Unlock()
+			t.Error("the store fails while others may write what waits")
+		}
+	}})
+	s, err := Open("store", Options{FS: files, ManualScrub: true, Logger: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, s, "a", "1")
+	mustPut(t, s, "c", "1")
+	applied, g := s.AppliedIndex(), s.current.Load()
+	if err := g.db.Set(append([]byte{prefixLatest}, "b"...), []byte{0xff}, pebble.NoSync); err != nil {
+		t.Fatal(err)
+	}
+	s.Apply([]engine.Entry{
+		{Index: applied + 1, Data: PutCommand(&pb.PutRequest{Key: []byte("d"), Value: []byte("1")})},
+		{Index: applied + 2, Data: DeleteRangeCommand(&pb.DeleteRangeRequest{Key: []byte("a"), RangeEnd: []byte("c")})},
+	})
+	if !failed {
+		t.Fatal("the store did not fail at a record that is none")
+	}
+	if _, err := s.Range(context.Background(), &pb.RangeRequest{Key: []byte("d")}); err == nil {
+		t.Error("a store that has failed answers")
+	}
+	if written := written(s); written != applied {
+		t.Errorf("%d was written after %d, by a store that has failed", written, applied)
+	}
+	if r, c, err := getLatest(g.db, []byte("a")); err != nil || c == nil || r.version != 1 {
+		t.Errorf("of a command that failed in its middle the database has %+v, %v", r, err)
+	} else if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
 }
