@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"io"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -56,5 +57,83 @@ func TestEveryCallIsAnsweredWhenItsGroupCloses(t *testing.T) {
 			t.Logf("%s, %d: everybody has to be answered", name, where)
 			wait.Wait()
 		}
+	}
+}
+
+// counting is a machine that knows how many of its captured states are not closed. Capturing one says so, and waits.
+type counting struct {
+	silent
+	open     atomic.Int32
+	captures chan struct{}
+	letGo    chan struct{}
+}
+
+func (m *counting) Snapshot() (SnapshotWriter, error) {
+	m.open.Add(1)
+	m.captures <- struct{}{}
+	<-m.letGo
+	return countingSnapshot{m}, nil
+}
+
+type countingSnapshot struct{ machine *counting }
+
+func (s countingSnapshot) WriteTo(io.Writer) (int64, error) { return 0, nil }
+
+func (s countingSnapshot) Close() error {
+	s.machine.open.Add(-1)
+	return nil
+}
+
+// TestACapturedStateIsClosedWhenItsGroupIs: a store waits for all that were captured before it closes, so one that is forgotten would keep the process from ending. The
+// group is closed while the state is captured, and while other work is before it in the queue.
+func TestACapturedStateIsClosedWhenItsGroupIs(t *testing.T) {
+	for name, queued := range map[string]bool{"while it is captured": false, "before it is written": true} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, 1, func(o *Options) { o.CompactEntries, o.KeepEntries = 1, 1 })
+			c.leader()
+			host, machine := c.hosts[1], &counting{captures: make(chan struct{}, 1), letGo: make(chan struct{})}
+			first := raft.Configuration{Members: []raft.Member{{ID: 1, Address: addressOf(1)}}}
+			g, err := host.Start(StartOptions{Group: 2, Self: 1, Bootstrap: first, Machine: machine})
+			if err != nil {
+				t.Fatal(err)
+			}
+			begun, goOn := make(chan struct{}), make(chan struct{})
+			host.lengthy(func() {
+				close(begun)
+				<-goOn
+			})
+			<-begun
+			go func() {
+				for err := error(nil); err == nil; {
+					_, err = g.Propose(context.Background(), number(1))
+				}
+			}()
+			<-machine.captures
+			if queued {
+				close(machine.letGo)
+				for isQueued := false; !isQueued; {
+					if _, err := g.Status(); err != nil {
+						t.Fatal(err)
+					}
+					host.jobs.mu.Lock()
+					isQueued = len(host.jobs.lengthy) > 0
+					host.jobs.mu.Unlock()
+				}
+			}
+			closed := make(chan error)
+			go func() { closed <- host.Close() }()
+			<-g.Done()
+			if !queued {
+				close(machine.letGo)
+			}
+			<-host.closed
+			close(goOn)
+			if err := <-closed; err != nil {
+				t.Error(err)
+			}
+			if n := machine.open.Load(); n != 0 {
+				t.Errorf("%d captured states are not closed", n)
+			}
+		})
 	}
 }

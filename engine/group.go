@@ -60,6 +60,8 @@ type Group struct {
 	done         chan struct{}
 	waiting      waiters
 	apply        applyQueue
+	// captured is a state of the machine that waits to be written, one at a time. Who takes it out closes it: the job that writes it, or who ends the group.
+	captured atomic.Pointer[SnapshotWriter]
 }
 
 // leadership is who leads in which term; changed is closed when that is no longer so.

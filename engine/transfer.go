@@ -81,9 +81,17 @@ func (g *Group) writeSnapshot(then func(raft.SnapshotMeta, error)) {
 			finish(raft.SnapshotMeta{}, err)
 			return
 		}
+		g.captured.Store(&writer)
+		if g.closed.Load() {
+			g.dropCaptured()
+			return
+		}
 		g.post(func() {
 			meta, ok := g.core.SnapshotMetaAt(at)
 			g.host.lengthy(func() {
+				if g.captured.Swap(nil) == nil {
+					return // the group was closed
+				}
 				defer writer.Close()
 				if !ok {
 					finish(meta, raft.ErrNotReady)
@@ -97,6 +105,13 @@ func (g *Group) writeSnapshot(then func(raft.SnapshotMeta, error)) {
 			})
 		})
 	}})
+}
+
+// dropCaptured closes a captured state that nobody will write, since the group is closed. A machine may wait for that.
+func (g *Group) dropCaptured() {
+	if writer := g.captured.Swap(nil); writer != nil {
+		(*writer).Close()
+	}
 }
 
 // openTransfer opens the newest snapshot for a waiting transfer.

@@ -347,6 +347,7 @@ func (g *Group) drop() {
 	g.failForwards(func(*forward) bool { return true })
 	g.reads.failAll(err)
 	g.dropTransfers()
+	g.dropCaptured()
 	g.spare.reset()
 	g.worker.mu.Lock()
 	delete(g.worker.groups, g)
