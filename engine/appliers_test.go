@@ -62,3 +62,21 @@ func TestMachinesThatBlockHoldUpNoOther(t *testing.T) {
 		}
 	}
 }
+
+// TestOnlyAppliersAreCounted: an applier that is about to end leaves what came in to the others that are counted.
+func TestOnlyAppliersAreCounted(t *testing.T) {
+	a := &appliers{most: 1}
+	a.running.Store(1) // one that works all the time
+	var wait sync.WaitGroup
+	for range 4 {
+		wait.Go(func() {
+			for range 100_000 {
+				if a.start(nil, false); a.running.Load() != 1 {
+					t.Error("one was counted that was never begun")
+					return
+				}
+			}
+		})
+	}
+	wait.Wait()
+}

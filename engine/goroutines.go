@@ -58,11 +58,17 @@ type appliers struct {
 // areAll tells whether there are as many as can run.
 func (a *appliers) areAll() bool { return a.running.Load() >= a.most }
 
-// start begins one more, unless there are as many as can run; extra, even then.
+// start begins one more, unless there are as many as can run; extra, even then. Whoever is counted looks for work once more when it no longer is, so nobody may be
+// counted for a moment without being one: an applier that ends just then would leave its work to it.
 func (a *appliers) start(h *Host, extra bool) {
-	if a.running.Add(1) > a.most && !extra {
-		a.running.Add(-1)
-		return
+	for {
+		n := a.running.Load()
+		if n >= a.most && !extra {
+			return
+		}
+		if a.running.CompareAndSwap(n, n+1) {
+			break
+		}
 	}
 	h.loops.Go(func() {
 		for h.Apply() {
