@@ -44,6 +44,7 @@ func (w *worker) atOnce() bool {
 	if w.over {
 		return false
 	}
+	defer endProcess()
 	if next := w.turn(w.clock); next < w.armed {
 		w.arm(next)
 	}

@@ -2,6 +2,9 @@ package engine
 
 import (
 	"context"
+	"os"
+	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -156,4 +159,27 @@ func TestAWorkerIsCalmWhileThereIsLittleToDo(t *testing.T) {
 			t.Errorf("%s: calm %t", name, w.isCalm())
 		}
 	}
+}
+
+// TestNobodyRecoversFromATurn: what goes wrong in a turn ends the process, also on the goroutine of a caller who would go on.
+func TestNobodyRecoversFromATurn(t *testing.T) {
+	if os.Getenv("BALSA_TURN_PANICS") == "" {
+		child := exec.Command(os.Args[0], "-test.run=^TestNobodyRecoversFromATurn$")
+		child.Env = append(os.Environ(), "BALSA_TURN_PANICS=1")
+		if out, err := child.CombinedOutput(); err == nil || !strings.Contains(string(out), "panic: an impossible state") {
+			t.Errorf("%v: %s", err, out)
+		}
+		return
+	}
+	q := newQuickWorker(t)
+	q.worker.calm.Store(calmTurns)
+	q.group.box.funcs = append(q.group.box.funcs, func() { panic("an impossible state") })
+	q.worker.mu.Lock()
+	q.group.enqueueLocked()
+	q.worker.mu.Unlock()
+	defer func() {
+		recover()
+		os.Exit(0)
+	}()
+	q.worker.atOnce()
 }

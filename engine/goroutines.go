@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"fmt"
 	"math"
 	"runtime"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 )
@@ -139,6 +141,16 @@ func (h *Host) turnLoop(w *worker, wake <-chan struct{}) {
 			w.turning.Unlock()
 			return
 		}
+	}
+}
+
+// endProcess makes a panic that of a goroutine of its own: whoever brought the work may recover from what goes wrong in it, as an HTTP server does, and nobody may go on
+// with a group whose state is impossible.
+func endProcess() {
+	if cause := recover(); cause != nil {
+		stack := debug.Stack()
+		go func() { panic(fmt.Sprintf("%v\n\n%s", cause, stack)) }()
+		select {}
 	}
 }
 
