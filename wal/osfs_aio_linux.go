@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -93,6 +94,10 @@ func newAsync() (*asyncFile, error) {
 		return nil, errno
 	}
 	w.event, w.eventFD = os.NewFile(fd, "eventfd"), uint32(fd)
+	if err := w.event.SetReadDeadline(time.Time{}); err != nil { // Go cannot wait for it, and would tell only after the kernel has taken memory.
+		w.event.Close()
+		return nil, err
+	}
 	if _, _, errno := syscall.Syscall(syscall.SYS_IO_SETUP, 1, uintptr(unsafe.Pointer(&w.context)), 0); errno != 0 {
 		w.event.Close()
 		return nil, errno
@@ -124,8 +129,9 @@ func (w *asyncFile) run(operation uint16, flags uint32, f *os.File, b []byte, of
 		flags: flagEventFD, eventFD: w.eventFD,
 	}
 	control := &w.control
-	// RawSyscall: with direct I/O the call only queues, so that the scheduler need not hear of it.
-	n, _, errno := syscall.RawSyscall(syscall.SYS_IO_SUBMIT, w.context, 1, uintptr(unsafe.Pointer(&control)))
+	// With direct I/O the call only queues, mostly. Where the disk's queue or the file system's journal is full it waits, and the scheduler has to hear of that: nothing in
+	// this process would run while the garbage collector waited for this goroutine.
+	n, _, errno := syscall.Syscall(syscall.SYS_IO_SUBMIT, w.context, 1, uintptr(unsafe.Pointer(&control)))
 	if errno != 0 || n != 1 {
 		return 0, false, nil
 	}
