@@ -173,10 +173,7 @@ func (c *Core) replicateTo(p *progress, tell bool) {
 			c.sendNext(p)
 		}
 	case Replicating:
-		for p.next <= c.log.last && p.inflight.count < c.cfg.MaxInflightMessages && p.inflight.bytes < c.cfg.MaxInflightBytes {
-			if !c.sendNext(p) {
-				break
-			}
+		for p.next <= c.log.last && p.inflight.count < c.cfg.MaxInflightMessages && c.sendNext(p) {
 		}
 		if min(c.commit, p.next-1) > p.commitSent && p.sentRound == l.round && (tell || !c.tellsLater(p)) {
 			c.sendEntries(p, nil, 0) // The commit index does not wait for the next heartbeat.
@@ -187,15 +184,25 @@ func (c *Core) replicateTo(p *progress, tell bool) {
 	}
 }
 
+// fits tells whether so many bytes more may be on their way to a follower. What is larger than the bound goes alone.
+func (c *Core) fits(p *progress, size uint64) bool {
+	return p.inflight.bytes == 0 || p.inflight.bytes+size <= c.cfg.MaxInflightBytes
+}
+
 // sendNext sends entries from next on, or an empty request if there are none. It tells whether something was sent; if not,
-// the entries are on the way from the caller.
+// there is too much on its way, or the entries are on the way from the caller.
 func (c *Core) sendNext(p *progress) bool {
 	switch {
 	case p.next > c.log.last:
 		c.sendEntries(p, nil, 0)
 	case p.next >= c.log.first:
 		entries, size := c.log.limited(p.next, c.cfg.MaxMessageBytes)
+		if !c.fits(p, size) {
+			return false
+		}
 		c.sendEntries(p, entries, size)
+	case !c.fits(p, c.cfg.MaxMessageBytes):
+		return false
 	default:
 		c.fetch(p)
 		return false

@@ -546,3 +546,51 @@ func TestFlowControl(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestBytesInFlightAreBounded: a message that does not fit waits until enough is acknowledged, and one that never would goes alone.
+func TestBytesInFlightAreBounded(t *testing.T) {
+	a := oneWith(t, func(cfg *Config) { cfg.MaxMessageBytes, cfg.MaxInflightBytes = 100, 250 }, 3, 1)
+	a.lead()
+	a.receive(&AppendReply{Header: head(2, 2), Match: 1, Round: 1})
+	p := a.leading.peer(2)
+	propose := func(sizes ...int) (messages int) {
+		t.Helper()
+		for _, size := range sizes {
+			if _, _, err := a.Propose([]Proposal{{Kind: EntryCommand, Data: make([]byte, size-EntryOverhead)}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, m := range a.take() {
+			if r, ok := m.(*AppendRequest); ok && r.To == 2 && len(r.Entries) > 0 {
+				messages++
+			}
+		}
+		return messages
+	}
+	if n := propose(90, 90, 90, 1000); n != 2 || p.inflight.bytes != 180 {
+		t.Fatalf("%d messages of 90 bytes are on their way, %d bytes: want 2 of 250", n, p.inflight.bytes)
+	}
+	a.receive(&AppendReply{Header: head(2, 2), Match: 2, Round: 1})
+	if p.inflight.bytes != 180 || p.next != 5 {
+		t.Fatalf("%d bytes are on their way after one was acknowledged, next %d: want 180, 5", p.inflight.bytes, p.next)
+	}
+	a.receive(&AppendReply{Header: head(2, 2), Match: 3, Round: 1})
+	if p.next != 5 {
+		t.Fatalf("an entry of 1000 bytes is on its way with others, next %d", p.next)
+	}
+	if a.receive(&AppendReply{Header: head(2, 2), Match: 4, Round: 1}); p.inflight.bytes != 1000 || p.next != 6 {
+		t.Fatalf("%d bytes are on their way, next %d: want the large entry alone", p.inflight.bytes, p.next)
+	}
+	// What is read back from the log counts at its most.
+	a.log.first = a.log.last + 1
+	p.next, p.inflight = 2, inflight{}
+	p.inflight.add(1, 151)
+	if out := a.Take(); len(out.Fetches) != 0 {
+		t.Fatalf("%v is fetched with 151 of 250 bytes on their way", out.Fetches)
+	}
+	p.inflight.acknowledged(1)
+	p.inflight.add(1, 150)
+	if out := a.Take(); len(out.Fetches) != 1 {
+		t.Fatal("nothing is fetched with 150 of 250 bytes on their way")
+	}
+}

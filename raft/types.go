@@ -94,7 +94,7 @@ type Config struct {
 
 	// MaxMessageBytes bounds the entries in one AppendEntries: 1 MiB by default. At least one entry is always sent.
 	MaxMessageBytes uint64
-	// MaxInflightMessages and MaxInflightBytes bound what is unacknowledged on its way to one follower: 256 and 16 MiB by default.
+	// MaxInflightMessages and MaxInflightBytes bound what is unacknowledged on its way to one follower: 256 and 16 MiB by default. An entry that is larger goes alone.
 	MaxInflightMessages int
 	MaxInflightBytes    uint64
 	// MaxUncommittedBytes bounds the leader's uncommitted tail; proposals beyond it get ErrOverloaded: 64 MiB by default.

@@ -41,7 +41,7 @@ func (c *checkBounds) look(m *member) string {
 	switch {
 	case over(u.Removable, limits.MaxCachedBytes, 8<<20, most):
 		return fmt.Sprintf("%v keeps %d bytes of entries for followers, and may keep %d", m, u.Removable, limits.MaxCachedBytes)
-	case over(u.Inflight, limits.MaxInflightBytes, 16<<20, max(limits.MaxMessageBytes, 1<<20)+most):
+	case over(u.Inflight, limits.MaxInflightBytes, 16<<20, most):
 		return fmt.Sprintf("%v has %d bytes on their way to a follower, and may have %d", m, u.Inflight, limits.MaxInflightBytes)
 	case limits.MaxInflightMessages > 0 && u.InflightMessages > limits.MaxInflightMessages+1:
 		return fmt.Sprintf("%v has %d messages on their way to a follower, and may have %d", m, u.InflightMessages, limits.MaxInflightMessages)

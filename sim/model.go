@@ -120,7 +120,7 @@ func (m PaperModel) limits(rate, size float64) []Limit {
 		// The window of the last follower whom a majority needs is what counts. It is open again when what is in it is acknowledged.
 		trips := slices.Sorted(slices.Values(m.RoundTrips))
 		needed := trips[(n+1)/2-1]
-		limits = append(limits, Limit{LimitWindow, math.Ceil(window/size) / (needed + m.disk(others) + 3*m.Hop).Seconds()})
+		limits = append(limits, Limit{LimitWindow, max(1, math.Floor(window/size)) / (needed + m.disk(others) + 3*m.Hop).Seconds()})
 	}
 	return limits
 }

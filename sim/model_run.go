@@ -36,7 +36,7 @@ func (e ClosedLoop) Run(seed uint64) (ClosedLoopResult, error) {
 	timeout := max(10*(longest+m.Fsync), 150*time.Millisecond)
 	core := raft.Config{HeartbeatInterval: timeout / 3, ElectionTimeoutMin: timeout, ElectionTimeoutMax: 2 * timeout}
 	if m.InflightBytes > 0 {
-		core.MaxMessageBytes, core.MaxInflightBytes = 1, m.InflightBytes // an entry a message, so that a window is not overshot by a large one
+		core.MaxMessageBytes, core.MaxInflightBytes = 1, m.InflightBytes // an entry a message, so that nothing of a window stays empty because a large one does not fit
 	}
 	commands := uint64(0)
 	w := newExperiment(seed, len(m.RoundTrips)+1, core, 0, conditions{
