@@ -144,7 +144,7 @@ func open(o Options, listener net.Listener) (*Host, error) {
 		Raft: raft.Config{
 			HeartbeatInterval: o.HeartbeatInterval, ElectionTimeoutMin: o.ElectionTimeoutMin, ElectionTimeoutMax: o.ElectionTimeoutMax,
 			LeaseReads: o.LeaseReads, ClockDriftBound: o.ClockDriftBound, QuiesceAfter: o.QuiesceAfter,
-			CommitDelay: commitDelay,
+			CommitDelay: min(commitDelay, cmp.Or(o.HeartbeatInterval, commitDelay)),
 		},
 		MaxCommandBytes: o.MaxCommandBytes, CompactBytes: o.CompactBytes, CompactEntries: o.CompactEntries, KeepEntries: o.KeepEntries,
 		Logger: o.Logger, Observe: o.Observe,

@@ -66,6 +66,8 @@ func (c Config) Validate() error {
 		return errors.New("raft: LeaseReads needs the check of the quorum: without it members do not stick to their leader")
 	case c.CommitDelay < 0:
 		return fmt.Errorf("raft: CommitDelay %v is negative", c.CommitDelay)
+	case c.CommitDelay > c.HeartbeatInterval:
+		return fmt.Errorf("raft: CommitDelay %v is more than HeartbeatInterval %v: a heartbeat tells of a commit in any case", c.CommitDelay, c.HeartbeatInterval)
 	case c.QuiesceAfter < 0:
 		return fmt.Errorf("raft: QuiesceAfter %v is negative", c.QuiesceAfter)
 	case c.QuiesceAfter > 0 && c.QuiesceAfter < c.HeartbeatInterval:

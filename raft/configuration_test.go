@@ -149,6 +149,7 @@ func TestInvalidConfigsAreNamed(t *testing.T) {
 		"LeaseReads":            {ID: 1, LeaseReads: true, DisableCheckQuorum: true},
 		"QuiesceAfter -1":       {ID: 1, QuiesceAfter: -1},
 		"CommitDelay -1":        {ID: 1, CommitDelay: -1},
+		"CommitDelay 51ms is m": {ID: 1, CommitDelay: 51 * time.Millisecond},
 		"QuiesceAfter 1ms is l": {ID: 1, QuiesceAfter: time.Millisecond},
 	} {
 		if _, err := New(c, Restored{}, 0); err == nil || !strings.Contains(err.Error(), want) {

@@ -111,7 +111,7 @@ type Config struct {
 	QuiesceAfter time.Duration
 
 	// CommitDelay is how long a follower may hear later of a commit, so that it hears of it with what is sent next: most often that is another entry. Where
-	// somebody waits for the commit (see Await) it is told at once, and so is everybody while this is 0. Heartbeats tell it in any case.
+	// somebody waits for the commit (see Await) it is told at once, and so is everybody while this is 0. Heartbeats tell it in any case, so it is at most HeartbeatInterval.
 	CommitDelay time.Duration
 
 	// Seed makes the random election timeouts: the same seed and the same inputs give the same outputs.
