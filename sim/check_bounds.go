@@ -8,23 +8,16 @@ import "fmt"
 //
 // The limits say where something stops to grow, so what may be there is a little more: a last entry, a last message. The log's files have their slack,
 // which docs/formats/wal.md speaks of.
-type checkBounds struct {
-	group *group
-	// live is how many bytes of each member's log were live a moment ago: the segments of what has died since are given up one after the other.
-	live map[*member]uint64
-}
+type checkBounds struct{ group *group }
 
-// alive is about how much of a member's log was live within the last looks.
+// alive is about how much of a member's log was live within the last looks: the segments of what has died since are given up one after the other.
 func (c *checkBounds) alive(m *member, now uint64) uint64 {
-	was := c.live[m]
+	was := m.live
 	if h := m.host; h.sluggish == 1 && !h.paused {
 		was -= was / 8
 	}
-	if c.live == nil {
-		c.live = map[*member]uint64{}
-	}
-	c.live[m] = max(was, now)
-	return c.live[m]
+	m.live = max(was, now)
+	return m.live
 }
 
 // entryMost is about how large a single entry is, with all that is around it.

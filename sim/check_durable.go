@@ -88,7 +88,9 @@ func (c *checkDurable) lacks(conf *raft.Configuration, index raft.Index, fact *f
 	return ""
 }
 
-func votersOf(members []raft.Member) (ids []raft.MemberID) {
+func votersOf(members []raft.Member) []raft.MemberID { return appendVoters(nil, members) }
+
+func appendVoters(ids []raft.MemberID, members []raft.Member) []raft.MemberID {
 	for i := range members {
 		if !members[i].Learner {
 			ids = append(ids, members[i].ID)

@@ -2,7 +2,9 @@ package sim
 
 import (
 	"math/bits"
+	"slices"
 	"time"
+	"unsafe"
 
 	"github.com/balsa-raft/balsa/raft"
 )
@@ -26,14 +28,17 @@ import (
 // fall silent is not asked for a leader, only for commits.
 type progress struct {
 	world *World
-	// hosts and links say since when each counts; the links by both hosts, the smaller id first.
+	// hosts and links say since when each counts; the links by both hosts, the larger id first.
 	hosts []since
-	links map[[2]int]since
+	links [][]since
 	quiet time.Duration // since when the network as a whole has done nothing wrong
 	// groups are what is known of each group.
 	groups []groupProgress
 	// armed counts how often a group had to have made progress.
 	armed int
+	// voters, reach and ids are used again and again, since there is a look every so often.
+	voters, ids []raft.MemberID
+	reach       []uint32
 }
 
 // since is from when on something was as it should be, and how often it changed until then.
@@ -49,16 +54,16 @@ type groupProgress struct {
 	led       time.Duration // when a leader was seen last
 	committed time.Duration // when something was committed last
 	behind    time.Duration // when a member was last seen to make good what it lacks of what is committed: others may have to wait for it
-	lasts     map[raft.MemberID]raft.Index
 	size      raft.Index
 	asked     map[raft.MemberID][]time.Duration // when changes were asked for, by member; the newest few
 	goes      []goesBy                          // by host
 }
 
-// goesBy is which configuration a member goes by, and since when.
+// goesBy is which configuration a member goes by, and since when; and where its log ended at the last look.
 type goesBy struct {
 	conf raft.Index
 	at   time.Duration
+	last raft.Index
 }
 
 // lookEvery is how often progress looks.
@@ -69,10 +74,9 @@ const askedMost = 64
 
 // startProgress begins to look.
 func (w *World) startProgress() {
-	w.progress = &progress{world: w, links: map[[2]int]since{}, groups: make([]groupProgress, len(w.groups))}
+	w.progress = &progress{world: w, groups: make([]groupProgress, len(w.groups))}
 	for i := range w.progress.groups {
 		w.progress.groups[i].asked = map[raft.MemberID][]time.Duration{}
-		w.progress.groups[i].lasts = map[raft.MemberID]raft.Index{}
 	}
 	w.after(lookEvery, w.progress.look)
 }
@@ -118,16 +122,16 @@ func (p *progress) see() {
 	for i, h := range w.hosts {
 		if i == len(p.hosts) {
 			p.hosts = append(p.hosts, since{at: w.now})
+			p.links = append(p.links, slices.Repeat([]since{{at: w.now}}, i))
 		}
 		if s := &p.hosts[i]; s.changes != h.life || !h.sound() {
 			*s = since{at: w.now, changes: h.life}
 		}
 		for j := range i {
 			there, back := &w.network.links[i][j], &w.network.links[j][i]
-			key := [2]int{j, i}
-			s, known := p.links[key]
-			if cuts := there.changes + back.changes; !known || s.changes != cuts || len(there.cuts)+len(back.cuts) > 0 {
-				p.links[key] = since{at: w.now, changes: cuts}
+			s := &p.links[i][j]
+			if cuts := there.changes + back.changes; s.changes != cuts || len(there.cuts)+len(back.cuts) > 0 {
+				*s = since{at: w.now, changes: cuts}
 			}
 		}
 	}
@@ -166,10 +170,10 @@ func (p *progress) seeGroup(g *group, s *groupProgress) {
 		inForce, _ := core.ConfigurationIndexes()
 		latest = max(latest, inForce)
 		if s.goes[i].conf != inForce {
-			s.goes[i] = goesBy{conf: inForce, at: now}
+			s.goes[i].conf, s.goes[i].at = inForce, now
 		}
-		if last := core.LastIndex(); last != s.lasts[m.host.id] {
-			s.lasts[m.host.id] = last
+		if last := core.LastIndex(); last != s.goes[i].last {
+			s.goes[i].last = last
 			if last < g.size() {
 				s.behind = now
 			}
@@ -196,11 +200,12 @@ func (p *progress) judge(g *group) {
 	if window == 0 || w.regime.Beyond || w.now-s.steady < window || w.now-p.quiet < window {
 		return
 	}
-	conf, known := g.configuration()
+	conf, known := g.inForce()
 	if !known || conf.Joint() || !g.goBy(conf) {
 		return
 	}
-	majority := p.majority(votersOf(conf.Members), w.now-window)
+	p.voters = appendVoters(p.voters[:0], conf.Members)
+	majority := p.majority(p.voters, w.now-window)
 	if majority == nil || !s.goBy(majority, w.now-window) {
 		return
 	}
@@ -228,10 +233,24 @@ func (g *group) goBy(conf raft.Configuration) bool {
 			continue
 		}
 		core := m.running.Core()
-		if i, _ := core.ConfigurationIndexes(); i == latest && i > 0 && !core.Configuration().Equal(conf) {
+		if i, _ := core.ConfigurationIndexes(); i == latest && i > 0 && !m.goesBy(core.Configuration(), conf) {
 			return false
 		}
 	}
+	return true
+}
+
+// goesBy tells whether what a member goes by is the same configuration as another one, which is not joint. Nobody changes a configuration, so that of two in the
+// same memory as those it was found of last it is not found out again.
+func (m *member) goesBy(own, other raft.Configuration) bool {
+	pair := [2]*raft.Member{unsafe.SliceData(own.Members), unsafe.SliceData(other.Members)}
+	if pair == m.agreed && len(own.Members) == len(other.Members) && !own.Joint() {
+		return true
+	}
+	if !own.Equal(other) {
+		return false
+	}
+	m.agreed = pair
 	return true
 }
 
@@ -283,20 +302,21 @@ func (s *groupProgress) demanded(ids []raft.MemberID, from, to time.Duration) bo
 	return true
 }
 
-// majority finds a majority of the voters that all count, each host and each pair of them, since a moment; nil if there is none.
+// majority finds a majority of the voters that all count, each host and each pair of them, since a moment; nil if there is none. It is valid until the next look.
 func (p *progress) majority(voters []raft.MemberID, from time.Duration) []raft.MemberID {
 	n := len(voters)
 	if n == 0 || n > maxMembers {
 		return nil
 	}
-	reach := make([]uint32, n) // by place among the voters
+	reach := append(p.reach[:0], make([]uint32, n)...) // by place among the voters
+	p.reach = reach
 	for i, a := range voters {
 		if p.hosts[a-1].at > from {
 			continue
 		}
 		reach[i] |= 1 << i
 		for j, b := range voters {
-			if i != j && p.hosts[b-1].at <= from && p.links[[2]int{int(min(a, b)) - 1, int(max(a, b)) - 1}].at <= from {
+			if i != j && p.hosts[b-1].at <= from && p.links[max(a, b)-1][min(a, b)-1].at <= from {
 				reach[i] |= 1 << j
 			}
 		}
@@ -306,13 +326,13 @@ func (p *progress) majority(voters []raft.MemberID, from time.Duration) []raft.M
 	if bits.OnesCount32(best) < n/2+1 {
 		return nil
 	}
-	var ids []raft.MemberID
+	p.ids = p.ids[:0]
 	for i, id := range voters {
 		if best>>i&1 == 1 {
-			ids = append(ids, id)
+			p.ids = append(p.ids, id)
 		}
 	}
-	return ids
+	return p.ids
 }
 
 // grow looks for the largest set whose members all reach each other, among those that all of have reach.

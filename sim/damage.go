@@ -120,7 +120,7 @@ func (d *disk) misdirect(rng *stream, meant *sectorFile, p []byte) func() *damag
 	p = slices.Clone(p) // The buffer that it is in is used again.
 	return func() *damage {
 		// Not beyond that place: a log whose end is written over, with all that proved it, is a log that was taken back, and nobody can tell.
-		n := min(int64(len(p)), to-first*sectorSize, int64(len(f.now))-first*sectorSize)
+		n := min(int64(len(p)), to-first*sectorSize, f.size-first*sectorSize)
 		if n <= 0 || d.files[name] != f {
 			return nil
 		}
@@ -167,7 +167,7 @@ func (d *disk) seal(s *strayWrite) {
 	f := s.file
 	first, last := int64(-1), int64(-1)
 	for _, n := range numbers(s.was) {
-		if f.dirty[n] != nil || n*sectorSize+sectorSize > s.end && !s.sums || n*sectorSize >= int64(len(f.now)) || string(s.was[n]) == string(f.sector(n)) {
+		if f.dirty[n] != nil || n*sectorSize+sectorSize > s.end && !s.sums || n*sectorSize >= f.size || string(s.was[n]) == string(f.sector(n)) {
 			continue // The write after it brought this sector to the platter, or there is nothing to lose.
 		}
 		f.beneath[n] = s.was[n]
@@ -197,7 +197,7 @@ func (d *disk) durablePlace(rng *stream) (name string, to int64) {
 	}
 	k := rng.IntN(len(segments))
 	f := d.files[segments[k]]
-	if to = int64(len(f.now)); k == len(segments)-1 {
+	if to = f.size; k == len(segments)-1 {
 		to = f.proven
 	}
 	return segments[k], to

@@ -62,7 +62,7 @@ func (f *diskFile) Stream(from int64) {
 		// What is gathered there is written before the call ends, and there is one call at a time.
 		f.direct = wal.NewBlockWriter(directFile{f}, f.disk.scratch)
 	}
-	f.direct.Begin(int64(len(f.now)), from)
+	f.direct.Begin(f.size, from)
 }
 
 // span is a part of a file.
@@ -170,7 +170,7 @@ func (f directFile) WriteDurably(p []byte, offset int64) (taken bool, err error)
 
 // put writes whole blocks, as far as there is room for them.
 func (f directFile) put(p []byte, offset int64) error {
-	if grow := offset + int64(len(p)) - int64(len(f.now)); grow > 0 {
+	if grow := offset + int64(len(p)) - f.size; grow > 0 {
 		if room := f.openFile.disk.left(grow); room < grow {
 			f.disk.host.world.counts.effective(fullDisk)
 			if n := (int64(len(p)) - grow + room) / wal.BlockSize * wal.BlockSize; n > 0 {
@@ -188,7 +188,7 @@ func (f directFile) put(p []byte, offset int64) error {
 
 // writeSome is what is left of a write that failed: some of its sectors, and not only until the cache is dropped.
 func (f directFile) writeSome(p []byte, offset int64) {
-	for at := int64(0); at < int64(len(p)) && offset+at < int64(len(f.now)); at += sectorSize {
+	for at := int64(0); at < int64(len(p)) && offset+at < f.size; at += sectorSize {
 		if f.disk.host.losses.chance(1, 2) {
 			f.place(p[at:min(at+sectorSize, int64(len(p)))], offset+at, -1)
 		}

@@ -46,16 +46,16 @@ func (s *sectors) choices() []int {
 
 // eachChoice calls do for the size and each sector that the platter has otherwise.
 func (f *sectorFile) eachChoice(do func(size bool, sector int64)) {
-	if f.oldSize >= 0 && f.oldSize != int64(len(f.now)) {
+	if f.oldSize >= 0 && f.oldSize != f.size {
 		do(true, 0)
 	}
 	for _, n := range numbers(f.dirty) {
 		from := n * sectorSize
-		if from >= int64(len(f.now)) {
+		if from >= f.size {
 			continue
 		}
-		now := f.now[from:min(from+sectorSize, int64(len(f.now)))]
-		if string(now) != string(f.dirty[n].was[:len(now)]) {
+		here := min(sectorSize, f.size-from)
+		if string(f.sector(n)[:here]) != string(f.dirty[n].was[:here]) {
 			do(false, n)
 		}
 	}
@@ -96,14 +96,14 @@ func (s *sectors) keepNames(prefix int) int {
 func (s *sectors) lose(lost func() bool) {
 	for _, name := range s.sorted(nil) {
 		f := s.files[name]
-		size := int64(len(f.now))
+		size := f.size
 		f.eachChoice(func(isSize bool, n int64) {
 			switch {
 			case !lost():
 			case isSize:
 				size = f.oldSize
 			default:
-				copy(f.now[n*sectorSize:], f.dirty[n].was)
+				f.put(n*sectorSize, f.dirty[n].was)
 			}
 		})
 		f.resize(size)

@@ -31,7 +31,7 @@ func rotLog(metadata bool, place func(s *strike, to int64) int64) func(w *World,
 			name, to = h.disk.newestPlace()
 		}
 		if f := h.disk.files[originalFile]; metadata && f != nil && s.chance(1, 4) {
-			name, to = originalFile, int64(len(f.now))
+			name, to = originalFile, f.size
 		}
 		return to > 0 && h.rot(s, name, place(s, to), to)
 	}
@@ -48,7 +48,7 @@ func rotSnapshot(w *World, s *strike) bool {
 		return false
 	}
 	name := names[s.IntN(len(names))]
-	size := int64(len(h.disk.files[name].now))
+	size := h.disk.files[name].size
 	at := s.Int64N(size)
 	if s.chance(1, 2) {
 		at = size - 1 - s.Int64N(min(size, 80)) // the trailer
@@ -68,6 +68,7 @@ func (h *host) rot(s *strike, name string, at, limit int64) bool {
 		to = at + 1 + s.Int64N((n+1)*sectorSize-at)
 	}
 	to = min(to, limit)
+	f.solid(to)
 	for i := at; i < to; i++ {
 		f.now[i] ^= byte(1 + s.IntN(255))
 	}

@@ -34,7 +34,7 @@ func places(t *testing.T, id raft.MemberID) []diskByte {
 		segments := d.segments()
 		for _, name := range append(segments, d.snapshots()...) {
 			f := d.files[name]
-			to := int64(len(f.now))
+			to := f.size
 			if name == segments[len(segments)-1] {
 				to = f.proven
 			}
@@ -65,6 +65,7 @@ func flip(p diskByte) (what flipped, err error) {
 	w.at(flipAt, func() {
 		f := h.disk.files[p.name]
 		h.crash("is stopped, so that a bit can be flipped")
+		f.solid(p.at + 1)
 		f.now[p.at] ^= 1 << (p.at % 8)
 		h.disk.hurt("flip", f, p.at, p.at+1)
 		h.boot()

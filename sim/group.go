@@ -91,6 +91,12 @@ func (g *group) bootstrap() raft.Configuration {
 // configuration is the latest one that any running member has in force, by the index of its entry; false if none runs. It is what an
 // operator would see.
 func (g *group) configuration() (raft.Configuration, bool) {
+	conf, known := g.inForce()
+	return conf.Clone(), known
+}
+
+// inForce is configuration, in the memory of the member whose it is: for a look at it.
+func (g *group) inForce() (raft.Configuration, bool) {
 	var best *raft.Core
 	for _, m := range g.members {
 		if m.running == nil {
@@ -107,7 +113,7 @@ func (g *group) configuration() (raft.Configuration, bool) {
 	if best == nil {
 		return raft.Configuration{}, false
 	}
-	return best.Configuration().Clone(), true
+	return best.Configuration(), true
 }
 
 // leader returns the running member that leads the highest term, nil if none does.

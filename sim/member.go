@@ -95,6 +95,9 @@ type member struct {
 	inputs  uint64  // of the cores of earlier processes
 	given   promise // see check_promise.go
 	face    face    // see view.go
+	live    uint64  // how many bytes of its log were live a moment ago, see check_bounds.go
+	// agreed are two configurations that are the same, its own and another: see goesBy.
+	agreed [2]*raft.Member
 }
 
 // counted says that a leader took what is up to an index for committed, by the configuration of another.

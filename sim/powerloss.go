@@ -49,7 +49,7 @@ func (s *sectors) crash(rng *rand.Rand, kind lossKind) loss {
 			lose := false
 			switch kind {
 			case lossRandom:
-				lose = !keepSize && n*sectorSize >= int64(len(f.now)) || rng.IntN(4) < chance
+				lose = !keepSize && n*sectorSize >= f.size || rng.IntN(4) < chance
 			case lossPartial:
 				lose = rng.IntN(2) == 0
 			case lossTorn:
@@ -58,7 +58,7 @@ func (s *sectors) crash(rng *rand.Rand, kind lossKind) loss {
 				lose = d.write <= pivot
 			}
 			if lose {
-				copy(f.now[min(n*sectorSize, int64(len(f.now))):], d.was)
+				f.put(n*sectorSize, d.was)
 				lost[d.write] = true
 			} else {
 				kept[d.write] = true

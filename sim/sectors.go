@@ -37,7 +37,9 @@ type rename struct {
 
 // sectorFile is a file's content: now is what a process sees, dirty what the platter has in the sectors that were written since the last sync.
 type sectorFile struct {
+	// now may end before the file does: what is between its end and size is zero, and no memory is spent on it. Room that is reserved is large.
 	now     []byte
+	size    int64
 	dirty   map[int64]*dirtySector // by sector number
 	oldSize int64                  // -1 while the size did not change since the last sync
 	// beneath is what the platter has under sectors that the cache takes for clean: an fsync failed, or the disk lied. They are read as they
@@ -68,7 +70,7 @@ func (s *sectors) clone() *sectors {
 	c.born = s.born
 	for name, f := range s.files {
 		g := newSectorFile()
-		g.now, g.id = slices.Clone(f.now), f.id
+		g.now, g.size, g.id = slices.Clone(f.now), f.size, f.id
 		c.files[name] = g
 	}
 	return c
@@ -122,7 +124,7 @@ func (s *sectors) put(name string, f *sectorFile) {
 func (s *sectors) used() int64 {
 	var n int64
 	for _, f := range s.files {
-		n += int64(len(f.now))
+		n += f.size
 	}
 	return n
 }
@@ -211,25 +213,35 @@ type openFile struct {
 }
 
 func (f *sectorFile) resize(size int64) {
-	if size <= int64(len(f.now)) {
-		clear(f.now[size:])
-		f.now = f.now[:size]
+	f.now = f.now[:min(size, int64(len(f.now)))]
+	f.size = size
+}
+
+// solid makes room in memory for the file up to a place before its end.
+func (f *sectorFile) solid(to int64) {
+	if n := int(to) - len(f.now); n > 0 {
+		f.now = append(f.now, make([]byte, n)...)
+	}
+}
+
+// put changes what a process sees, as far as the file goes, without a record of it.
+func (f *sectorFile) put(offset int64, p []byte) {
+	p = p[:max(0, min(int64(len(p)), f.size-offset))]
+	if len(p) == 0 {
 		return
 	}
-	if size > int64(cap(f.now)) { // A large file comes in many pieces.
-		f.now = slices.Grow(f.now, max(int(size), 2*cap(f.now))-len(f.now))
-	}
-	was := len(f.now)
-	f.now = f.now[:size]
-	clear(f.now[was:])
+	f.solid(offset)
+	n := copy(f.now[offset:], p)
+	f.now = append(f.now, p[n:]...)
 }
 
 // ReadAt implements wal.File.
 func (f *sectorFile) ReadAt(p []byte, offset int64) (int, error) {
-	if offset >= int64(len(f.now)) {
+	if offset >= f.size {
 		return 0, io.EOF
 	}
-	n := copy(p, f.now[offset:])
+	n := int(min(int64(len(p)), f.size-offset))
+	clear(p[copy(p[:n], f.now[min(offset, int64(len(f.now))):]):n])
 	if n < len(p) {
 		return n, io.EOF
 	}
@@ -242,7 +254,7 @@ func (f *openFile) WriteAt(p []byte, offset int64) (int, error) {
 		return 0, fmt.Errorf("write at %d", offset)
 	}
 	end := offset + int64(len(p))
-	if grow := end - int64(len(f.now)); grow > 0 {
+	if grow := end - f.size; grow > 0 {
 		if !f.disk.room(grow) {
 			return 0, fmt.Errorf("write %d bytes: %w", len(p), wal.ErrNoSpace)
 		}
@@ -250,11 +262,15 @@ func (f *openFile) WriteAt(p []byte, offset int64) (int, error) {
 		f.resize(end)
 	}
 	f.disk.writes++
+	blank := zero(p)
+	if blank && offset >= int64(len(f.now)) && !f.remembers(offset, end) {
+		return len(p), nil // as it is already, in the cache and on the platter
+	}
 	f.remember(offset, end, f.disk.writes)
-	if f.first < 0 && !zero(p) {
+	if f.first < 0 && !blank {
 		f.first = offset
 	}
-	copy(f.now[offset:], p)
+	f.put(offset, p)
 	return len(p), nil
 }
 
@@ -262,7 +278,7 @@ func (f *openFile) WriteAt(p []byte, offset int64) (int, error) {
 // never torn. From first on it is new; -1 says that none of it is.
 func (f *openFile) place(p []byte, offset, first int64) {
 	end := offset + int64(len(p))
-	if end > int64(len(f.now)) {
+	if end > f.size {
 		f.sized()
 		f.resize(end)
 	}
@@ -270,6 +286,7 @@ func (f *openFile) place(p []byte, offset, first int64) {
 	if f.first < 0 {
 		f.first = first
 	}
+	f.solid(end)
 	for at := offset; at < end; at += sectorSize {
 		b, n := p[at-offset:min(at+sectorSize, end)-offset], at/sectorSize
 		if f.dirty[n] == nil && f.beneath[n] == nil && string(b) == string(f.now[at:at+int64(len(b))]) {
@@ -304,12 +321,26 @@ func (f *sectorFile) settleRange(from, to int64) {
 
 // zero tells whether there is nothing in b: room that is made for later, or a place that is cleared.
 func zero(b []byte) bool {
-	for _, c := range b {
-		if c != 0 {
+	for len(b) > sectorSize {
+		if string(b[:sectorSize]) != string(zeroSector[:]) {
 			return false
 		}
+		b = b[sectorSize:]
 	}
-	return true
+	return string(b) == string(zeroSector[:len(b)])
+}
+
+// remembers tells whether the platter may have something else than a process sees anywhere in a range.
+func (f *sectorFile) remembers(from, to int64) bool {
+	if len(f.dirty)+len(f.beneath) == 0 {
+		return false
+	}
+	for n := from / sectorSize; n*sectorSize < to; n++ {
+		if f.dirty[n] != nil || f.beneath[n] != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // remember keeps what the platter has in the sectors of a range that is about to change.
@@ -334,6 +365,17 @@ func (f *sectorFile) remember(from, to int64, write uint64) {
 	}
 }
 
+// forgo keeps what the platter has from a place on, which is about to be cut off.
+func (f *sectorFile) forgo(from int64, write uint64) {
+	f.remember(from, int64(len(f.now)), write)
+	// Behind it everything is zero; only where the platter may have something else there is something to keep.
+	for _, n := range numbers(f.beneath) {
+		if n*sectorSize >= from && n*sectorSize < f.size {
+			f.remember(n*sectorSize, (n+1)*sectorSize, write)
+		}
+	}
+}
+
 // sector copies a sector as a process sees it; what is past the end is zero. Nobody writes to the copy.
 func (f *sectorFile) sector(n int64) []byte {
 	from := min(n*sectorSize, int64(len(f.now)))
@@ -352,21 +394,21 @@ var zeroSector [sectorSize]byte
 // sized remembers the size of the last sync.
 func (f *sectorFile) sized() {
 	if f.oldSize < 0 {
-		f.oldSize = int64(len(f.now))
+		f.oldSize = f.size
 	}
 }
 
 // Size implements wal.File.
-func (f *sectorFile) Size() (int64, error) { return int64(len(f.now)), nil }
+func (f *sectorFile) Size() (int64, error) { return f.size, nil }
 
 // Truncate implements wal.File.
 func (f *openFile) Truncate(size int64) error {
-	if !f.disk.room(size - int64(len(f.now))) {
+	if !f.disk.room(size - f.size) {
 		return fmt.Errorf("grow to %d bytes: %w", size, wal.ErrNoSpace)
 	}
 	f.sized()
 	f.disk.writes++
-	f.remember(size, int64(len(f.now)), f.disk.writes)
+	f.forgo(size, f.disk.writes)
 	f.resize(size)
 	f.proven = min(f.proven, size)
 	return nil
@@ -413,7 +455,7 @@ func (f *sectorFile) drop() bool {
 	for _, n := range numbers(f.beneath) {
 		if string(f.sector(n)) != string(f.beneath[n]) {
 			changed = true
-			copy(f.now[min(n*sectorSize, int64(len(f.now))):], f.beneath[n])
+			f.put(n*sectorSize, f.beneath[n])
 		}
 	}
 	clear(f.beneath)

@@ -201,7 +201,7 @@ func (s *sectors) forget() {
 			f.resize(f.oldSize)
 		}
 		for _, n := range numbers(f.dirty) {
-			copy(f.now[min(n*sectorSize, int64(len(f.now))):], f.dirty[n].was)
+			f.put(n*sectorSize, f.dirty[n].was)
 		}
 		f.settle()
 	}

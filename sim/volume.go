@@ -47,7 +47,7 @@ func (s *sectors) copy() *sectors {
 			return copies[f]
 		}
 		c := newSectorFile()
-		c.now, c.oldSize, c.proven, c.first = slices.Clone(f.now), f.oldSize, f.proven, f.first
+		c.now, c.size, c.oldSize, c.proven, c.first = slices.Clone(f.now), f.size, f.oldSize, f.proven, f.first
 		for n, d := range f.dirty {
 			c.dirty[n] = &dirtySector{was: d.was, write: d.write}
 		}
