@@ -47,10 +47,10 @@ func (d *disk) hurt(fault string, f *sectorFile, from, to int64) *damage {
 	return hurt
 }
 
-// seen counts the damage that a read meets.
-func (d *disk) seen(f *sectorFile, offset, n int64) {
+// seen counts the damage that a read meets; one around the page cache meets what that hides, too.
+func (d *disk) seen(f *sectorFile, offset, n int64, around bool) {
 	for _, r := range d.rotten {
-		if r.file == f && !r.met && offset < r.to && r.from < offset+n && !f.hidden(r.from, r.to) {
+		if r.file == f && !r.met && offset < r.to && r.from < offset+n && (around || !f.hidden(r.from, r.to)) {
 			r.met = true
 			d.host.world.counts.effective(r.fault)
 			d.host.note(noteFault, "%s: the process reads what is damaged", r.fault)
@@ -129,7 +129,7 @@ func (d *disk) misdirect(rng *stream, meant *sectorFile, p []byte) func() *damag
 				return nil
 			}
 		}
-		copy(f.now[first*sectorSize:], p[:n])
+		f.put(first*sectorSize, p[:n])
 		return d.hurt(misdirectedWrite, f, first*sectorSize, first*sectorSize+n)
 	}
 }

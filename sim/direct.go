@@ -1,7 +1,10 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"slices"
 
 	"github.com/balsa-raft/balsa/wal"
 )
@@ -24,6 +27,9 @@ const (
 	refusedWrites = "direct write refused"
 	failedDurably = "durable write fails"
 	cutSync       = "sync cut short"
+	directReads   = "direct read"
+	refusedReads  = "direct read refused"
+	otherReads    = "direct read past the cache"
 )
 
 // drawWrites draws the kinds of disks; hosts have them in turn.
@@ -45,6 +51,39 @@ func (r *Regime) writes(id int) string {
 		return writesCached
 	}
 	return r.Writes[(id-1)%len(r.Writes)]
+}
+
+// shown are the counts that have to show something in time in a world with such disks, and with one of such faults; of nothing named any will do.
+var shown = []struct {
+	count         string
+	disks, faults []string
+}{
+	{directWrites, []string{writesDirect, writesDurable}, nil},
+	{durableWrites, []string{writesDurable}, nil},
+	{refusedWrites, []string{writesRefused}, nil},
+	{failedDurably, []string{writesDurable}, []string{"write error", "fsync error"}},
+	{cutSync, nil, []string{"crash", "power loss"}},
+	{directReads, []string{writesDirect, writesDurable}, nil},
+	{refusedReads, []string{writesRefused}, nil},
+	{otherReads, []string{writesDirect, writesDurable}, []string{"fsync error", "lost write"}},
+}
+
+// Shows lists what is counted of a world beside its faults, and has to show something in time as they have.
+func (r *Regime) Shows() []string {
+	var names []string
+	for _, s := range shown {
+		disk, struck := s.disks == nil, s.faults == nil
+		for id := 1; id <= r.Members && !disk; id++ {
+			disk = slices.Contains(s.disks, r.writes(id))
+		}
+		for i := range r.Faults {
+			struck = struck || slices.Contains(s.faults, r.Faults[i].Name)
+		}
+		if disk && struck {
+			names = append(names, s.count)
+		}
+	}
+	return names
 }
 
 // directBytes is how much a simulated disk is given at a time: little, so that a write of the log is now and then more than one.
@@ -166,6 +205,87 @@ func (f directFile) WriteDurably(p []byte, offset int64) (taken bool, err error)
 	f.settleRange(offset, offset+int64(len(p)))
 	d.synced(f.sectorFile, proof)
 	return true, nil
+}
+
+// Around implements wal.Bypass.
+func (f *diskFile) Around() wal.ReadCloserAt {
+	if f.disk.writes == writesCached {
+		return around{f}
+	}
+	if f.disk.bounce == nil {
+		f.disk.bounce = make([]byte, directBytes)
+	}
+	r := &aroundReader{file: f}
+	// What is read there is copied before the call ends, and there is one call at a time.
+	r.blocks = wal.NewBlockReader(r, f.openFile, f.disk.bounce, 1)
+	return around{r}
+}
+
+// Worth implements wal.Bypass: a simulated segment is small.
+func (f *diskFile) Worth(bytes int) bool { return bytes >= wal.BlockSize }
+
+// Meanwhile implements wal.Bypass: a simulated disk is asked for one thing after the other.
+func (f *diskFile) Meanwhile(read func()) (wait func()) {
+	read()
+	return func() {}
+}
+
+// around reads a file until it is closed, and has nothing to close.
+type around struct{ io.ReaderAt }
+
+// Close implements io.Closer.
+func (around) Close() error { return nil }
+
+// aroundReader reads a file around the page cache, by production's way to do so with blocks.
+type aroundReader struct {
+	file          *diskFile
+	blocks        *wal.BlockReader
+	refused, past bool // of one read: it was not taken, or had something else than the cache has
+}
+
+// ReadAt implements io.ReaderAt. A read fails, and is counted, as a whole: of how many blocks at a time it consists depends on where in memory they come to.
+func (r *aroundReader) ReadAt(p []byte, offset int64) (int, error) {
+	f := r.file
+	d := f.disk
+	if err := d.fails(opReads, f.name); err != nil {
+		return 0, err
+	}
+	d.seen(f.sectorFile, offset, int64(len(p)), d.writes != writesRefused)
+	r.refused, r.past = false, false
+	n, err := r.blocks.ReadAt(p, offset)
+	counts := &d.host.world.counts
+	switch {
+	case r.refused:
+		counts.effective(refusedReads)
+	case r.past:
+		counts.effective(otherReads)
+		fallthrough
+	default:
+		counts.effective(directReads)
+	}
+	return n, err
+}
+
+// ReadBlocks implements wal.BlocksReader. What the cache has not written yet it writes before; what it takes for clean is what the platter has.
+func (r *aroundReader) ReadBlocks(p []byte, offset int64) (int, error) {
+	f := r.file
+	if f.disk.writes == writesRefused {
+		r.refused = true
+		return 0, wal.ErrBlocks
+	}
+	n, err := f.openFile.ReadAt(p, offset)
+	if len(f.beneath) > 0 {
+		for at := offset &^ (sectorSize - 1); at < offset+int64(n); at += sectorSize {
+			if was := f.beneath[at/sectorSize]; was != nil {
+				r.past = r.past || string(was) != string(f.sector(at/sectorSize))
+				copy(p[at-offset:n], was)
+			}
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return n, err
 }
 
 // put writes whole blocks, as far as there is room for them.

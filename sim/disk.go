@@ -50,6 +50,7 @@ type disk struct {
 	// writes is how it takes direct writes, and scratch what they are gathered in: see direct.go.
 	writes  string
 	scratch []byte
+	bounce  []byte // for what is read around the cache
 	// cut says that the power goes in the middle of the sync that is running.
 	cut bool
 	// newer is a segment that a newer version of the program has written, for which a start is refused.
@@ -240,7 +241,7 @@ func (f *diskFile) ReadAt(p []byte, offset int64) (int, error) {
 	if err := f.disk.fails(opReads, f.name); err != nil {
 		return 0, err
 	}
-	f.disk.seen(f.sectorFile, offset, int64(len(p)))
+	f.disk.seen(f.sectorFile, offset, int64(len(p)), false)
 	return f.openFile.ReadAt(p, offset)
 }
 

@@ -128,12 +128,16 @@ func newerSegment(w *World, s *strike) bool {
 	return true
 }
 
-// setVersion changes the version in both copies of a segment's header (docs/formats/wal.md), and their checksums.
+// setVersion changes the version in both copies of a segment's header (docs/formats/wal.md), and their checksums. A copy that has rotted stays as it is: it would be one of
+// nonsense, in good order.
 func (f *sectorFile) setVersion(version uint32) {
+	castagnoli := crc32.MakeTable(crc32.Castagnoli)
 	for _, at := range []int{0, sectorSize} {
 		header := f.now[at : at+64]
-		binary.LittleEndian.PutUint32(header[8:], version)
-		binary.LittleEndian.PutUint32(header[60:], crc32.Checksum(header[:60], crc32.MakeTable(crc32.Castagnoli)))
+		if sum := header[60:]; binary.LittleEndian.Uint32(sum) == crc32.Checksum(header[:60], castagnoli) {
+			binary.LittleEndian.PutUint32(header[8:], version)
+			binary.LittleEndian.PutUint32(sum, crc32.Checksum(header[:60], castagnoli))
+		}
 	}
 }
 

@@ -48,6 +48,7 @@ func TestABrokenBudgetHaltsAndIsNeverWrong(t *testing.T) {
 // they all end well.
 func TestEveryFaultStrikes(t *testing.T) {
 	injected, effective := map[string]uint64{}, map[string]uint64{}
+	shown := map[string]bool{} // what is counted beside faults, and has to show something as well
 	for seed := uint64(50_000); seed < 50_500; seed++ {
 		o := sim.Options{Codec: wireCodec{}, Duration: 3 * time.Second}
 		if seed%5 == 0 {
@@ -56,6 +57,9 @@ func TestEveryFaultStrikes(t *testing.T) {
 		r := sim.Run(seed, o)
 		if r.Failure != nil {
 			t.Errorf("seed %d failed: %v\n%s", seed, r.Failure, r.Regime)
+		}
+		for _, name := range r.Regime.Shows() {
+			shown[name] = true
 		}
 		for _, f := range r.Faults {
 			injected[f.Name] += f.Injected
@@ -77,5 +81,13 @@ func TestEveryFaultStrikes(t *testing.T) {
 		if injected[name] == 0 || effective[name] == 0 {
 			t.Errorf("%s was injected %d times and had an effect %d times", name, injected[name], effective[name])
 		}
+	}
+	for name := range shown {
+		if t.Logf("%-20s %7d", name, effective[name]); effective[name] == 0 {
+			t.Errorf("%s: never", name)
+		}
+	}
+	if len(shown) < 8 {
+		t.Errorf("no world has to show anything but %v", shown)
 	}
 }

@@ -64,30 +64,3 @@ func streamDone(f File) error {
 	}
 	return nil
 }
-
-// Bypass is a File that can be read around its system's page cache.
-type Bypass interface {
-	// Around returns a reader of what is in the file. Who reads much, once, from front to back, has it faster and pushes nothing out of memory. It reads best
-	// into memory of a page or more, at offsets that are multiples of one; it is one goroutine's, and closed before the file is.
-	Around() ReadCloserAt
-}
-
-// ReadCloserAt reads until it is closed.
-type ReadCloserAt interface {
-	io.ReaderAt
-	io.Closer
-}
-
-// Around returns a reader of the file that goes around the page cache if the file can do that.
-func Around(f File) ReadCloserAt {
-	if b, ok := f.(Bypass); ok {
-		return b.Around()
-	}
-	return within{f}
-}
-
-// within reads a file as it always is read.
-type within struct{ io.ReaderAt }
-
-// Close implements io.Closer: the file is its owner's.
-func (within) Close() error { return nil }

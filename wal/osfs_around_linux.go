@@ -5,20 +5,21 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync"
 	"syscall"
 )
 
-// aroundBytes is how much is read around the page cache at a time: little enough that the system queues it in no time.
-const aroundBytes = 1 << 20
+// readsAtOnce is how many pieces are read at the same time where there are many: a disk that is asked for one thing after the other is idle in between.
+const readsAtOnce = 4
 
 // aroundReader reads a file around the page cache (O_DIRECT). What is read once costs a page, a copy and a place in the cache for every 4 KiB otherwise, reading
 // ahead keeps the disk from the log, and what the cache has need not be what the disk has.
 type aroundReader struct {
-	file   *os.File // the owner's, for what cannot be read so
-	direct *os.File // opened anew
-	bounce []byte   // aligned, for what is not
+	*BlockReader
+	io.Closer
 }
+
+// directReader reads a file that was opened anew for it.
+type directReader struct{ *os.File }
 
 // Around implements Bypass.
 func (f *osFile) Around() ReadCloserAt {
@@ -27,89 +28,44 @@ func (f *osFile) Around() ReadCloserAt {
 	if err != nil {
 		return within{f}
 	}
-	return &aroundReader{file: f.File, direct: direct}
+	return aroundReader{NewBlockReader(directReader{direct}, f.File, nil, readsAtOnce), direct}
 }
 
-// Close implements io.Closer.
-func (r *aroundReader) Close() error { return r.direct.Close() }
+// Worth implements Bypass.
+func (f *osFile) Worth(bytes int) bool { return bytes >= muchToRead }
 
-// ReadAt implements io.ReaderAt.
-func (r *aroundReader) ReadAt(b []byte, off int64) (n int, err error) {
-	for n < len(b) && err == nil {
-		var k int
-		if rest, at := b[n:], off+int64(n); at&(BlockSize-1) == 0 && len(rest) >= 2*aroundBytes && isAligned(rest) {
-			k, err = r.pieces(rest, at)
-		} else {
-			k, err = r.piece(rest, at)
-		}
-		n += k
+// Meanwhile implements Bypass.
+func (f *osFile) Meanwhile(read func()) (wait func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		read()
+	}()
+	return func() { <-done }
+}
+
+// ReadBlocks implements BlocksReader.
+func (r directReader) ReadBlocks(b []byte, off int64) (int, error) {
+	n, err := r.read(b, off)
+	switch {
+	case errors.Is(err, syscall.EINVAL):
+		err = ErrBlocks // this disk wants larger blocks
+	case err == io.EOF:
+		err = nil
 	}
 	return n, err
 }
 
-// atOnce is how many pieces are read at the same time where there are many: a disk that is asked for one thing after the other is idle in between.
-const atOnce = 4
-
-// pieces reads the first parts of b at once, and says how much of them is there without a gap.
-func (r *aroundReader) pieces(b []byte, off int64) (n int, err error) {
-	var wait sync.WaitGroup
-	var got [atOnce]int
-	var failed [atOnce]error
-	count := min(atOnce, len(b)/aroundBytes)
-	for i := range count {
-		from := i * aroundBytes
-		wait.Go(func() { got[i], failed[i] = r.piece(b[from:from+aroundBytes], off+int64(from)) })
-	}
-	wait.Wait()
-	for i := range count {
-		if n += got[i]; failed[i] != nil || got[i] < aroundBytes {
-			return n, failed[i]
-		}
-	}
-	return n, nil
-}
-
-// piece reads the first part of b, and says how much. Whole blocks into aligned memory come from the disk where they belong.
-func (r *aroundReader) piece(b []byte, off int64) (int, error) {
-	skip := int(off & (BlockSize - 1))
-	whole := b[:min(len(b), aroundBytes)&^(BlockSize-1)]
-	if skip > 0 || len(whole) == 0 || !isAligned(b) {
-		if head := BlockSize - skip; skip > 0 && len(b) >= head+directLeast && isAligned(b[head:]) {
-			b = b[:head] // and the rest comes to where it belongs
-		}
-		if r.bounce == nil {
-			r.bounce = aligned(256 << 10)
-		}
-		whole = r.bounce[:min(int64(len(r.bounce)), roundUp(int64(skip+len(b))))]
-	}
-	n, err := r.blocks(whole, off-int64(skip))
-	if errors.Is(err, syscall.EINVAL) {
-		return r.file.ReadAt(b, off) // this disk wants larger blocks
-	}
-	if &whole[0] != &b[0] {
-		n = copy(b, whole[min(skip, n):n])
-	}
-	if n == 0 && err == nil {
-		err = io.EOF
-	}
-	return n, err
-}
-
-// blocks reads whole blocks, fewer only where the file ends.
-func (r *aroundReader) blocks(b []byte, off int64) (int, error) {
+func (r directReader) read(b []byte, off int64) (int, error) {
 	if w := takeAsync(); w != nil {
 		defer w.release()
 		// Memory that was never used has no pages yet. Here the scheduler can interrupt their making, in the system call it could not.
 		for i := 0; i < len(b); i += BlockSize {
 			b[i] = 0
 		}
-		if n, taken, err := w.read(r.direct, b, off); taken {
+		if n, taken, err := w.read(r.File, b, off); taken {
 			return n, err
 		}
 	}
-	n, err := r.direct.ReadAt(b, off)
-	if err == io.EOF {
-		err = nil
-	}
-	return n, err
+	return r.File.ReadAt(b, off)
 }

@@ -105,7 +105,7 @@ func (r *recovery) load(seg *segment, proven int64) (*image, error) {
 		n = seg.filled // So much is missing that the rest is not worth the memory.
 	}
 	if r.ahead != nil {
-		<-r.ahead.done
+		r.ahead.wait()
 		if r.ahead.seg == seg && int64(len(r.ahead.bytes)) == n && r.ahead.err == nil {
 			r.buf, r.ahead.bytes = r.ahead.bytes, r.buf
 			return &image{bytes: r.buf, salt: seg.salt}, nil
@@ -121,7 +121,7 @@ func (r *recovery) load(seg *segment, proven int64) (*image, error) {
 // wait waits until nothing is read any more: the files may be closed then.
 func (r *recovery) wait() {
 	if r.ahead != nil {
-		<-r.ahead.done
+		r.ahead.wait()
 	}
 }
 
@@ -138,29 +138,26 @@ type ahead struct {
 	seg   *segment
 	bytes []byte
 	err   error
-	done  chan struct{}
+	wait  func()
 }
 
-// readAhead begins to read a segment up to where it is proven, or the last one as far as it goes. Only files that are read around the page cache are worth it, and may
-// be: a simulated disk is asked for one thing after the other.
+// readAhead begins to read a segment up to where it is proven, or the last one as far as it goes. Only files that are read around the page cache are worth it.
 func (r *recovery) readAhead(seg *segment, proven int64) {
-	if _, ok := seg.file.(Bypass); !ok {
+	file, ok := seg.file.(Bypass)
+	if !ok {
 		return
 	}
 	n := seg.filled
 	if proven >= 0 {
 		n = min(n, max(proven, seg.data))
 	}
-	a := &ahead{seg: seg, done: make(chan struct{})}
+	a := &ahead{seg: seg}
 	if r.ahead != nil {
 		a.bytes = r.ahead.bytes
 	}
 	a.bytes = roomFor(a.bytes, n)
 	r.ahead = a
-	go func() {
-		defer close(a.done)
-		a.err = readFull(seg.file, a.bytes, 0)
-	}()
+	a.wait = file.Meanwhile(func() { a.err = readFull(seg.file, a.bytes, 0) })
 }
 
 // proof finds how far the segment was synced: the furthest that any of its frames says, whatever is damaged before it. What stood

@@ -160,19 +160,6 @@ func readFull(f File, b []byte, off int64) error {
 	return err
 }
 
-// muchToRead is from how many bytes on it is worth going around the page cache for them.
-const muchToRead = 64 << 10
-
-// readOnce is ReadAt for what nobody reads again soon. What the log writes goes around the page cache, so that a read through it would have to bring everything in first.
-func readOnce(f File, b []byte, off int64) (int, error) {
-	if len(b) < muchToRead {
-		return f.ReadAt(b, off)
-	}
-	around := Around(f)
-	n, err := around.ReadAt(b, off)
-	return n, errors.Join(err, around.Close())
-}
-
 // zeroes is what files are filled with.
 var zeroes [1 << 20]byte
 

@@ -52,7 +52,7 @@ type Result struct {
 // Fault is what one fault did in a campaign.
 type Fault struct {
 	Name string
-	// Worlds is how many were to have the fault: 0 for what is counted but drawn by no name. Exposed is how long they were exposed to it, in virtual time.
+	// Worlds is how many were to have the fault: 0 for what is counted but drawn by no name. Exposed is how long they were exposed to it, or had what is counted, in virtual time.
 	Worlds, Injected, Effective uint64
 	Exposed                     time.Duration
 }
@@ -61,7 +61,9 @@ type Fault struct {
 const Enough = 20 * time.Minute
 
 // Idle tells whether the fault should have done something by now, and has not: then either it is broken, or nothing is there for it to break.
-func (f *Fault) Idle() bool { return f.Exposed >= Enough && (f.Injected == 0 || f.Effective == 0) }
+func (f *Fault) Idle() bool {
+	return f.Exposed >= Enough && (f.Effective == 0 || f.Worlds > 0 && f.Injected == 0)
+}
 
 // Failure is a world in which a property failed.
 type Failure struct {
@@ -151,6 +153,9 @@ func (c *campaign) add(r sim.Report) {
 		fault := c.fault(f.Name)
 		fault.Worlds++
 		fault.Exposed += min(r.Regime.Duration, r.Time)
+	}
+	for _, name := range r.Regime.Shows() {
+		c.fault(name).Exposed += min(r.Regime.Duration, r.Time)
 	}
 	for _, count := range r.Faults {
 		f := c.fault(count.Name)

@@ -87,8 +87,10 @@ func TestIdleFaultsAreSeen(t *testing.T) {
 		fault campaign.Fault
 		idle  bool
 	}{
-		{campaign.Fault{Exposed: campaign.Enough, Injected: 5, Effective: 1}, false},
-		{campaign.Fault{Exposed: campaign.Enough, Injected: 5}, true},
+		{campaign.Fault{Worlds: 9, Exposed: campaign.Enough, Injected: 5, Effective: 1}, false},
+		{campaign.Fault{Worlds: 9, Exposed: campaign.Enough, Injected: 5}, true},
+		{campaign.Fault{Worlds: 9, Exposed: campaign.Enough, Effective: 1}, true},
+		{campaign.Fault{Exposed: campaign.Enough, Effective: 1}, false},
 		{campaign.Fault{Exposed: campaign.Enough}, true},
 		{campaign.Fault{Exposed: campaign.Enough - 1}, false},
 	} {
