@@ -104,8 +104,10 @@ func (c *Core) checkEntries() error {
 		return err
 	}
 	var bytes uint64
-	for i := l.first; i <= l.last; i++ {
-		bytes += l.window.at(i).Size()
+	for _, piece := range l.window.pieces {
+		for i := range piece {
+			bytes += piece[i].Size()
+		}
 	}
 	if bytes != l.bytes {
 		return fmt.Errorf("window weighs %d, counted %d", bytes, l.bytes)
@@ -119,10 +121,20 @@ func (c *Core) checkEntries() error {
 // checkPlaces checks that the entries in memory from an index on have the index and term that the log says.
 func (c *Core) checkPlaces(from Index) error {
 	l := &c.log
-	for i := from; i <= l.last; i++ {
-		e := l.window.at(i)
-		if t, ok := l.term(i); !ok || t != e.Term || e.Index != i {
-			return fmt.Errorf("entry %d@%d is out of place", e.Index, e.Term)
+	if from > l.last {
+		return nil
+	}
+	run := l.run(from)
+	for piece, place := l.window.find(from); from <= l.last; piece, place = piece+1, 0 {
+		entries := l.window.pieces[piece][place:]
+		for i := range entries {
+			if run+1 < len(l.runs) && l.runs[run+1].First == from {
+				run++
+			}
+			if e := &entries[i]; e.Index != from || e.Term != l.runs[run].Term {
+				return fmt.Errorf("entry %d@%d is out of place", e.Index, e.Term)
+			}
+			from++
 		}
 	}
 	return nil

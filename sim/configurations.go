@@ -9,6 +9,7 @@ type configurations struct {
 	seen []configurationSeen
 	// forgotten is the index up to which they are not all known any more.
 	forgotten raft.Index
+	first     raft.Configuration // the one that the group was founded with, once somebody asked
 }
 
 // configurationSeen is a configuration, and where it stands: the one that the group was founded with is at 0.
@@ -92,7 +93,13 @@ func (c *configurations) founding() (configurationSeen, bool) {
 	if c.forgotten > 0 {
 		return configurationSeen{}, false
 	}
-	return configurationSeen{Configuration: c.group.bootstrap(), committed: true}, true
+	if c.group.world.steering != nil {
+		return configurationSeen{Configuration: c.group.bootstrap(), committed: true}, true // which may name disks
+	}
+	if c.first.Members == nil {
+		c.first = c.group.bootstrap()
+	}
+	return configurationSeen{Configuration: c.first, committed: true}, true
 }
 
 // changing tells whether some log has a configuration that is not committed yet, and may be.

@@ -13,7 +13,8 @@ import (
 // BenchmarkWorld measures worlds of five members, in processor time: how many inputs the cores get a second, how many events happen, and how much
 // faster than real time that is.
 //
-// light is a group whose four clients ask for something once a second each, steady one where they do so every 25 ms, busy one whose ten clients ask every 2 ms. They
+// light is a group whose four clients ask for something once a second each, moderate one whose ten clients ask every half second, steady one whose four clients ask every 25 ms, busy
+// one whose ten ask every 2 ms. They
 // have no faults, and hand messages over as they are. full is what a campaign runs: every kind of fault, size and limit, with each message encoded and decoded as in production.
 func BenchmarkWorld(b *testing.B) {
 	regime := func(clients int, think time.Duration) *sim.Regime {
@@ -30,6 +31,7 @@ func BenchmarkWorld(b *testing.B) {
 		options sim.Options
 	}{
 		{"light", sim.Options{Regime: regime(4, time.Second)}},
+		{"moderate", sim.Options{Regime: regime(10, 500*time.Millisecond)}},
 		{"steady", sim.Options{Regime: regime(4, 25*time.Millisecond)}},
 		{"busy", sim.Options{Regime: regime(10, 2*time.Millisecond)}},
 		{"full", sim.Options{Codec: wireCodec{}}},
