@@ -142,6 +142,6 @@ func electionFigure(samples []sample, extensions bool) []byte {
 		return list
 	}
 	f.cumulative(area{x: 64, y: 106, w: 560, h: 240}, "More or less randomness", 60, 100_000, curves(0, 1, 2, 3, 4, 5))
-	f.cumulative(area{x: 64, y: 414, w: 560, h: 240}, "Shorter or longer timeouts", 10, 1000, curves(6, 7, 8, 9, 5))
+	f.cumulative(area{x: 64, y: 414, w: 560, h: 240}, "Shorter or longer timeouts", 8, 1000, curves(6, 7, 8, 9, 5))
 	return f.bytes()
 }
