@@ -32,7 +32,7 @@ type receivedBody struct {
 // maybeCompact starts a compaction when the log has grown past its bounds: by bytes, or by entries if so asked.
 func (g *Group) maybeCompact() {
 	c, o := &g.compact, &g.host.options
-	if c.running || g.worker.now < c.retryAt {
+	if c.running || g.worker.now < c.retryAt || g.core.Installing() {
 		return
 	}
 	applied := g.AppliedIndex()
@@ -78,6 +78,9 @@ func (g *Group) compacted(at raft.Index, err error) {
 		c.retryAt = g.worker.now + 10*time.Second
 		g.host.options.Logger.Warn("log not compacted", "group", uint64(g.id), "error", err)
 		return
+	}
+	if g.core.Installing() {
+		return // A snapshot of the leader takes the log's place, and the core forgets nothing before.
 	}
 	to := g.compactTarget(min(at, g.AppliedIndex()))
 	meta, ok := g.core.SnapshotMetaAt(to)

@@ -535,3 +535,41 @@ func TestAChangeAskedOfASilentGroupFindsThatItsLeaderIsGone(t *testing.T) {
 		return l != nil && l != old && l.group.core.Term() > old.group.core.Term()
 	})
 }
+
+// A member whose disk was stuck while a snapshot was to take its log's place cut that log again and again, turn after turn, since its core forgot nothing: all of a processor, and
+// a record for each time in what was to be written.
+func TestALogThatASnapshotReplacesIsNotCut(t *testing.T) {
+	s := newStepper(t, 3, func(o *Options) { o.CompactBytes, o.KeepEntries = 2<<10, 200 })
+	leader := s.startAll()
+	behind := s.hosts[2]
+	g := behind.Group(1)
+	proposed := func(n int) {
+		for range n {
+			propose(leader, text(1, 200))
+			s.pass(5 * time.Millisecond)
+		}
+	}
+	// It gets entries that it has not applied, and is cut off until the leader's log begins after them.
+	behind.noApply = true
+	proposed(30)
+	s.drop = cut(3)
+	s.pass(time.Second)
+	proposed(200)
+	if first, last := leader.core.FirstIndex(), g.core.LastIndex(); first <= last+1 {
+		t.Fatalf("the leader's log begins at %d, that of the member ends at %d", first, last)
+	}
+	// Then it is sent a snapshot, and its disk is stuck from when it would take it over.
+	s.drop = nil
+	behind.noSync = true
+	s.until("a snapshot is to take its log's place", g.core.Installing)
+	behind.noApply = false
+	s.pass(time.Second)
+	if g.AppliedIndex() < 30 {
+		t.Fatalf("it has applied %d entries", g.AppliedIndex())
+	}
+	if !g.core.Installing() {
+		t.Fatal("the snapshot has taken its log's place already")
+	}
+	behind.noSync = false
+	s.until("it has everything", func() bool { return g.AppliedIndex() == leader.AppliedIndex() })
+}

@@ -20,6 +20,9 @@ func (c *Core) Compacted(meta SnapshotMeta) {
 	c.log.compact(meta.Index)
 }
 
+// Installing tells whether a snapshot of the leader is about to take the log's place: until then Compacted does nothing.
+func (c *Core) Installing() bool { return c.installing != nil }
+
 // SnapshotMetaAt returns what a snapshot at index i stands for: the term and the configuration in force there, which is committed
 // because i is. False if i is not within [compacted prefix, commit index], or the disk lost what the configuration was.
 func (c *Core) SnapshotMetaAt(i Index) (SnapshotMeta, bool) {
