@@ -3,8 +3,10 @@ package session
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
 	"testing"
+	"testing/iotest"
 
 	"github.com/balsa-raft/balsa/engine"
 	"github.com/balsa-raft/balsa/internal/hostile"
@@ -103,4 +105,18 @@ func TestNumbersThatLieCostNoMemory(t *testing.T) {
 	})
 	many := binary.LittleEndian.AppendUint32(nil, 1<<32-1)
 	hostile.Within(t, 0, func() { _ = NewMachine(echo{}, 3).Restore(bytes.NewReader(many)) })
+}
+
+// TestASnapshotThatCannotBeReadSaysWhy: what the disk said is not lost, wherever it says it.
+func TestASnapshotThatCannotBeReadSaysWhy(t *testing.T) {
+	whole, failure := snapshotOfOne(t), errors.New("input/output error")
+	for n := range whole {
+		err := NewMachine(echo{}, 3).Restore(io.MultiReader(bytes.NewReader(whole[:n]), iotest.ErrReader(failure)))
+		if !errors.Is(err, failure) {
+			t.Errorf("after %d bytes of %d: %v", n, len(whole), err)
+		}
+		if err := NewMachine(echo{}, 3).Restore(bytes.NewReader(whole[:n])); err == nil {
+			t.Errorf("%d bytes of %d were enough", n, len(whole))
+		}
+	}
 }

@@ -230,8 +230,12 @@ func (m *Machine) Restore(r io.Reader) error {
 		s := &state{used: raft.Index(binary.LittleEndian.Uint64(fixed[8:])), sequence: binary.LittleEndian.Uint64(fixed[16:])}
 		var reply bytes.Buffer
 		n := binary.LittleEndian.Uint64(fixed[24:])
-		if got, err := io.CopyN(&reply, r, int64(min(n, 1<<40))); err != nil || uint64(got) != n {
-			return fmt.Errorf("balsa: read sessions: %w", io.ErrUnexpectedEOF)
+		got, err := io.CopyN(&reply, r, int64(min(n, 1<<40)))
+		if err == io.EOF || err == nil && uint64(got) != n {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return fmt.Errorf("balsa: read sessions: %w", err)
 		}
 		s.reply = reply.Bytes()
 		sessions[binary.LittleEndian.Uint64(fixed[:])] = s
