@@ -137,3 +137,29 @@ func TestACapturedStateIsClosedWhenItsGroupIs(t *testing.T) {
 		})
 	}
 }
+
+// TestAGroupThatWasRemovedCanBeFoundedAnew: nothing of the one before is removed after that.
+func TestAGroupThatWasRemovedCanBeFoundedAnew(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	c.leader()
+	first := raft.Configuration{Members: []raft.Member{{ID: 1, Address: addressOf(1)}}}
+	for round := range uint64(5) {
+		machine := &adder{}
+		g, err := c.hosts[1].Start(StartOptions{Group: 2, Self: 1, Bootstrap: first, Machine: machine})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range round + 1 {
+			if _, err := g.Propose(context.Background(), number(1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if sum := machine.state()[0]; sum != round+1 {
+			t.Fatalf("a group that was founded anew has %d, want %d", sum, round+1)
+		}
+		if err := c.hosts[1].Remove(2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.propose(1, 1)
+}

@@ -62,6 +62,8 @@ type Group struct {
 	apply        applyQueue
 	// captured is a state of the machine that waits to be written, one at a time. Who takes it out closes it: the job that writes it, or who ends the group.
 	captured atomic.Pointer[SnapshotWriter]
+	// removal is written by the last turn, behind all that the group has written.
+	removal atomic.Pointer[persist]
 }
 
 // leadership is who leads in which term; changed is closed when that is no longer so.

@@ -166,7 +166,7 @@ func (h *Host) Start(o StartOptions) (*Group, error) {
 	h.mu.Lock()
 	if _, taken := h.groups[o.Group]; taken {
 		h.mu.Unlock()
-		return nil, fmt.Errorf("balsa: group %d is already running on this host", o.Group)
+		return nil, fmt.Errorf("balsa: group %d is already running on this host, or about to start or to end", o.Group)
 	}
 	h.groups[o.Group] = nil // nobody else may start it meanwhile
 	h.mu.Unlock()
@@ -197,28 +197,59 @@ func (h *Host) Start(o StartOptions) (*Group, error) {
 
 // Stop ends this host's part in a group until it is started again; what is on disk stays. It returns once the machine is no longer used.
 func (h *Host) Stop(id raft.GroupID) error {
-	h.mu.Lock()
-	g := h.groups[id]
-	if g != nil {
-		delete(h.groups, id)
+	if _, err := h.stop(id); err != nil {
+		return err
 	}
-	h.mu.Unlock()
-	if g == nil {
-		return fmt.Errorf("balsa: group %d is not running on this host", id)
-	}
-	g.close()
-	<-g.apply.idle
+	h.forget(id)
 	return nil
 }
 
-// Remove is Stop, and then deletes what the group has in the log and as snapshots. Do it only after the member was removed from the
+// stop ends a group, which nobody may start before it is forgotten.
+func (h *Host) stop(id raft.GroupID) (*Group, error) {
+	h.mu.Lock()
+	g := h.groups[id]
+	if g != nil {
+		h.groups[id] = nil
+	}
+	h.mu.Unlock()
+	if g == nil {
+		return nil, fmt.Errorf("balsa: group %d is not running on this host", id)
+	}
+	g.close()
+	<-g.apply.idle
+	return g, nil
+}
+
+func (h *Host) forget(id raft.GroupID) {
+	h.mu.Lock()
+	delete(h.groups, id)
+	h.mu.Unlock()
+}
+
+// Remove is Stop, and then deletes what the group has in the log and as snapshots, durably when it returns. Do it only after the member was removed from the
 // group's configuration: a member that forgot what it had acknowledged must not come back.
 func (h *Host) Remove(id raft.GroupID) error {
-	if err := h.Stop(id); err != nil {
+	g, err := h.stop(id)
+	if err != nil {
 		return err
 	}
-	h.disk.enqueue([]persist{{batch: wal.Batch{Group: id, Remove: true}}})
-	h.background(func() { h.store.prune(id, math.MaxUint64, false) })
+	defer h.forget(id)
+	durable, pruned := make(chan struct{}), make(chan struct{})
+	g.removal.Store(&persist{group: g, batch: wal.Batch{Group: id, Remove: true}, then: func() { close(durable) }})
+	g.touch()
+	h.lengthy(func() {
+		h.store.prune(id, math.MaxUint64, false)
+		close(pruned)
+	})
+	for _, done := range []chan struct{}{durable, pruned} {
+		select {
+		case <-done:
+		case <-h.failed:
+			return h.Err()
+		case <-h.closed:
+			return ErrClosed
+		}
+	}
 	return nil
 }
 

@@ -348,6 +348,9 @@ func (g *Group) drop() {
 	g.reads.failAll(err)
 	g.dropTransfers()
 	g.dropCaptured()
+	if p := g.removal.Swap(nil); p != nil {
+		g.worker.persists = append(g.worker.persists, *p)
+	}
 	g.spare.reset()
 	g.worker.mu.Lock()
 	delete(g.worker.groups, g)
