@@ -135,10 +135,11 @@ func (w *asyncFile) run(operation uint16, flags uint32, f *os.File, b []byte, of
 	if errno != 0 || n != 1 {
 		return 0, false, nil
 	}
-	for { // The kernel has b: nothing may end this wait but the end of the operation.
-		if _, err := io.ReadFull(w.event, w.wakeup[:]); err != nil {
-			panic("wal: waiting for the kernel, which has taken our memory: " + err.Error())
-		}
+	// The kernel has b: nothing may end this wait but the end of the operation.
+	if _, err := io.ReadFull(w.event, w.wakeup[:]); err != nil {
+		panic("wal: waiting for the kernel, which has taken our memory: " + err.Error())
+	}
+	for { // It says so once, and what it has to tell stays until it is taken.
 		n, _, errno = syscall.Syscall6(syscall.SYS_IO_GETEVENTS, w.context, 1, 1, uintptr(unsafe.Pointer(&w.result)), 0, 0)
 		if errno != syscall.EINTR {
 			break
