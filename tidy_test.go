@@ -17,7 +17,7 @@ import (
 const module = "github.com/balsa-raft/balsa"
 
 // rooms are the packages from the top of the house to the bottom. A room imports only rooms below it.
-var rooms = []string{"cmd/balsa", "e2e", "examples", "etcdapi", "kv", ".", "transport", "lab", "sim", "session", "transport/wire", "engine", "wal", "raft", "internal"}
+var rooms = []string{"cmd/balsa", "e2e", "examples", "etcdapi", "etcdapi/front", "kv", ".", "transport", "lab", "sim", "session", "transport/wire", "engine", "wal", "raft", "internal"}
 
 // sourceFile is one parsed file of the module, with the room it belongs to.
 type sourceFile struct {

@@ -10,18 +10,20 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+
+	"github.com/balsa-raft/balsa/etcdapi/front"
 )
 
 // grpcOverhead is how much larger than a write a gRPC message may be: 512 KiB, as in etcd.
 const grpcOverhead = 512 << 10
 
-// streamWorkers is how many goroutines are kept for handlers. Their stacks have grown to what a request needs, which a new goroutine's would have to do first; and there have to be
-// as many as requests that wait for the log or for a read at the same time, since those that find none get a new one.
-const streamWorkers = 512
+// minPingInterval is how often a client that waits for something may send pings, as in etcd.
+const minPingInterval = 5 * time.Second
 
 // ServerOptions are what a gRPC server for the API is made with: etcd's limits, and the checks that all methods have in common.
 func (a *API) ServerOptions() []grpc.ServerOption {
@@ -32,16 +34,18 @@ func (a *API) ServerOptions() []grpc.ServerOption {
 		grpc.MaxRecvMsgSize(a.MaxRequestBytes + grpcOverhead),
 		grpc.MaxSendMsgSize(math.MaxInt32),
 		grpc.MaxConcurrentStreams(math.MaxUint32),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPingInterval}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Hour, Timeout: 20 * time.Second}),
-		grpc.NumStreamWorkers(streamWorkers),
-		grpc.WriteBufferSize(64 << 10),
-		grpc.ReadBufferSize(64 << 10),
+		grpc.InitialWindowSize(front.StreamWindow),
+		grpc.InitialConnWindowSize(front.ConnectionWindow),
 	}
 }
 
 // Server serves the API on a client port: gRPC, and HTTP/1 for health and metrics. It does not own the group or the store.
+//
+// What most requests are is answered by the front, and only the rest by grpc-go.
 type Server struct {
+	front  *front.Server
 	grpc   *grpc.Server
 	http   *http.Server
 	health *health.Server
@@ -49,9 +53,16 @@ type Server struct {
 }
 
 // NewServer makes a server with the API registered. metrics, if not nil, are what /metrics shows.
-func NewServer(a *API, metrics prometheus.Gatherer, more ...grpc.ServerOption) *Server {
+func NewServer(a *API, metrics prometheus.Gatherer) *Server {
 	s := &Server{
-		grpc:   grpc.NewServer(append(a.ServerOptions(), more...)...),
+		front: front.NewServer(front.Options{
+			Methods:         a.frontMethods(),
+			Metadata:        []string{rpctypes.MetadataRequireLeaderKey},
+			MaxMessageBytes: a.MaxRequestBytes + grpcOverhead,
+			Patience:        a.requestTimeout() + whileLasts,
+			MinPingInterval: minPingInterval,
+		}),
+		grpc:   grpc.NewServer(a.ServerOptions()...),
 		health: health.NewServer(),
 		logger: a.Logger,
 		http: &http.Server{
@@ -74,14 +85,17 @@ func (s *Server) GRPC() *grpc.Server { return s.grpc }
 // listeners, once each.
 func (s *Server) Serve(l net.Listener) error {
 	split := newSplitter(l, s.logger)
-	results := make(chan error, 3)
-	go func() { results <- s.grpc.Serve(split.http2) }()
+	behind := newSubListener(l.Addr())
+	results := make(chan error, 4)
+	go func() { results <- s.front.Serve(split.http2, behind.offer) }()
+	go func() { results <- s.grpc.Serve(behind) }()
 	go func() { results <- s.http.Serve(split.http1) }()
 	go func() { results <- split.run() }()
 	// Whichever ends first takes the others with it.
 	first := <-results
 	split.close()
-	errs := []error{first, <-results, <-results}
+	behind.Close()
+	errs := []error{first, <-results, <-results, <-results}
 	for i, err := range errs {
 		if errors.Is(err, http.ErrServerClosed) || errors.Is(err, grpc.ErrServerStopped) || errors.Is(err, net.ErrClosed) {
 			errs[i] = nil
@@ -94,8 +108,10 @@ func (s *Server) Serve(l net.Listener) error {
 func (s *Server) Stop(ctx context.Context) {
 	s.health.Shutdown()
 	done := make(chan struct{})
+	s.front.Drain()
 	go func() {
 		s.grpc.GracefulStop()
+		s.front.Wait()
 		close(done)
 	}()
 	if err := s.http.Shutdown(ctx); err != nil {
@@ -105,6 +121,7 @@ func (s *Server) Stop(ctx context.Context) {
 	case <-done:
 	case <-ctx.Done():
 		s.grpc.Stop()
-		<-done
 	}
+	s.front.Close()
+	<-done
 }

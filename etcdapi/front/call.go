@@ -1,0 +1,140 @@
+package front
+
+import (
+	"context"
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// prefixSize is that of gRPC's prefix of a message: whether it is compressed, and its length.
+const prefixSize = 5
+
+// call is a request that is answered here. It is the context of the method that answers it.
+type call struct {
+	conn     *conn
+	id       uint32 // of the stream
+	method   Method
+	values   context.Context // the metadata
+	deadline time.Time
+	timer    *time.Timer
+
+	// The message with its prefix, first of the request and then of the answer.
+	message *buffer
+	// received says that the request is complete, and credit is how much of it the client was not told of that there is room for again.
+	received bool
+	credit   int
+
+	// What is guarded by the connection: how much the client takes, and what of the answer it has not taken.
+	sendWindow int64
+	unsent     []byte
+
+	mu   sync.Mutex
+	done chan struct{}
+	err  error
+}
+
+// buffer is used again, unless it became large.
+type buffer struct{ bytes []byte }
+
+const maxKeptBuffer = 64 << 10
+
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
+
+func (b *buffer) free() {
+	if cap(b.bytes) <= maxKeptBuffer {
+		b.bytes = b.bytes[:0]
+		buffers.Put(b)
+	}
+}
+
+// Deadline implements context.Context.
+func (c *call) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
+
+// Done implements context.Context.
+func (c *call) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done == nil {
+		c.done = make(chan struct{})
+		if c.err != nil {
+			close(c.done)
+		}
+	}
+	return c.done
+}
+
+// Err implements context.Context.
+func (c *call) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// Value implements context.Context.
+func (c *call) Value(key any) any { return c.values.Value(key) }
+
+// cancel ends the context.
+func (c *call) cancel(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return
+	}
+	c.err = err
+	if c.done != nil {
+		close(c.done)
+	}
+}
+
+// limit is told the client's deadline.
+func (c *call) limit(timeout, patience time.Duration) {
+	c.deadline = time.Now().Add(timeout)
+	if timeout < patience {
+		c.timer = time.AfterFunc(timeout, func() { c.cancel(context.DeadlineExceeded) })
+	}
+}
+
+// add takes a piece of the request, and says what is wrong with it.
+func (c *call) add(piece []byte, last bool, longest int) error {
+	c.message.bytes = append(c.message.bytes, piece...)
+	if len(c.message.bytes) < prefixSize {
+		if last {
+			return status.Error(codes.Internal, "the request has no message")
+		}
+		return nil
+	}
+	if c.message.bytes[0] != 0 {
+		return status.Error(codes.Internal, "grpc: compressed flag set with identity or empty encoding")
+	}
+	have, want := len(c.message.bytes)-prefixSize, int64(binary.BigEndian.Uint32(c.message.bytes[1:]))
+	switch {
+	case want > int64(longest):
+		return status.Errorf(codes.ResourceExhausted, "grpc: received message larger than max (%d vs. %d)", want, longest)
+	case int64(have) > want, last && int64(have) < want:
+		return status.Errorf(codes.Internal, "the request has %d bytes instead of one message of %d", have, want)
+	}
+	return nil
+}
+
+// serve answers the call, on a goroutine of its own.
+func (c *call) serve() {
+	response, err := c.method(c, c.message.bytes[prefixSize:])
+	if err == nil {
+		c.message.bytes, err = proto.MarshalOptions{}.MarshalAppend(append(c.message.bytes[:0], 0, 0, 0, 0, 0), response)
+		if err != nil {
+			err = status.Errorf(codes.Internal, "grpc: error while marshaling: %v", err)
+		} else if size := len(c.message.bytes) - prefixSize; int64(size) > maxAnswer {
+			err = status.Errorf(codes.ResourceExhausted, "grpc: trying to send message larger than max (%d vs. %d)", size, maxAnswer)
+		} else {
+			binary.BigEndian.PutUint32(c.message.bytes[1:], uint32(size))
+		}
+	}
+	c.conn.answer(c, err)
+}
+
+const maxAnswer = 1<<31 - 1

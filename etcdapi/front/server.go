@@ -1,0 +1,134 @@
+package front
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+)
+
+// Method answers one request; its error is of package status. It may block, and is given a goroutine for that. The message is its own until it returns.
+type Method func(ctx context.Context, message []byte) (proto.Message, error)
+
+// Options are what a server is made with.
+type Options struct {
+	// Methods are those that are answered here, by their full name such as /etcdserverpb.KV/Put.
+	Methods map[string]Method
+	// Metadata names the headers that the methods look for in their context, as they would with grpc-go.
+	Metadata []string
+	// MaxMessageBytes bounds a request.
+	MaxMessageBytes int
+	// Patience is how long a method takes at most by itself. A deadline of the client's that is further away is not watched for.
+	Patience time.Duration
+	// MinPingInterval is how often a client with requests may send pings; who does so much more often is sent away.
+	MinPingInterval time.Duration
+}
+
+// What a client may send before it has to wait for us: of one request, and of all together. The server behind has to be made with the same.
+const (
+	StreamWindow     = 256 << 10
+	ConnectionWindow = 1 << 20
+)
+
+// Server serves connections.
+type Server struct {
+	options Options
+	workers workers
+
+	mu        sync.Mutex
+	listeners map[net.Listener]struct{}
+	conns     map[*conn]struct{}
+	leaving   bool
+	running   sync.WaitGroup // the goroutines of connections
+}
+
+// NewServer makes a server.
+func NewServer(o Options) *Server {
+	return &Server{options: o, listeners: map[net.Listener]struct{}{}, conns: map[*conn]struct{}{}}
+}
+
+// Serve accepts connections until the listener, which it owns, is closed. rest hands a connection to the server behind, false if that takes none any more.
+func (s *Server) Serve(l net.Listener, rest func(net.Conn) bool) error {
+	defer l.Close()
+	s.mu.Lock()
+	if s.leaving {
+		s.mu.Unlock()
+		return net.ErrClosed
+	}
+	s.listeners[l] = struct{}{}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.listeners, l)
+		s.mu.Unlock()
+	}()
+	for {
+		tcp, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		if !s.begin(newConn(s, tcp, rest)) {
+			tcp.Close()
+		}
+	}
+}
+
+// begin lets a connection run.
+func (s *Server) begin(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.leaving {
+		return false
+	}
+	s.conns[c] = struct{}{}
+	s.running.Add(2)
+	go func() {
+		defer s.running.Done()
+		c.read()
+	}()
+	go func() {
+		defer s.running.Done()
+		c.write()
+		s.mu.Lock()
+		delete(s.conns, c)
+		s.mu.Unlock()
+	}()
+	return true
+}
+
+// Drain takes no further connection and no further request, and lets those that run end.
+func (s *Server) Drain() {
+	for _, c := range s.leave() {
+		c.leave()
+	}
+}
+
+// Close ends all connections, and what runs on them.
+func (s *Server) Close() {
+	for _, c := range s.leave() {
+		c.end(errors.New("the server is stopped"))
+		c.tcp.Close() // who does not read does not hold it up
+	}
+	s.Wait()
+	s.workers.stop()
+}
+
+// Wait returns when all connections have ended, which Drain makes them do.
+func (s *Server) Wait() { s.running.Wait() }
+
+func (s *Server) leave() []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leaving = true
+	for l := range s.listeners {
+		l.Close()
+	}
+	var all []*conn
+	for c := range s.conns {
+		all = append(all, c)
+	}
+	return all
+}
