@@ -47,6 +47,8 @@ type Options struct {
 	// CompactBytes and CompactEntries say how long a group's log may get before it is compacted: 64 MiB by default, any number of entries.
 	// KeepEntries of them stay for members that were away for a moment: 5,000 by default.
 	CompactBytes, CompactEntries, KeepEntries uint64
+	// CachedBytes is how much of each group's entries stays in memory, beyond what is needed, for members that are behind: 8 MiB by default.
+	CachedBytes uint64
 	// SegmentBytes is the size of one file of the log: 64 MiB by default.
 	SegmentBytes int64
 	// MaxCommandBytes bounds one command: 8 MiB by default.
@@ -144,7 +146,7 @@ func open(o Options, listener net.Listener) (*Host, error) {
 		Raft: raft.Config{
 			HeartbeatInterval: o.HeartbeatInterval, ElectionTimeoutMin: o.ElectionTimeoutMin, ElectionTimeoutMax: o.ElectionTimeoutMax,
 			LeaseReads: o.LeaseReads, ClockDriftBound: o.ClockDriftBound, QuiesceAfter: o.QuiesceAfter,
-			CommitDelay: min(commitDelay, cmp.Or(o.HeartbeatInterval, commitDelay)),
+			CommitDelay: min(commitDelay, cmp.Or(o.HeartbeatInterval, commitDelay)), MaxCachedBytes: o.CachedBytes,
 		},
 		MaxCommandBytes: o.MaxCommandBytes, CompactBytes: o.CompactBytes, CompactEntries: o.CompactEntries, KeepEntries: o.KeepEntries,
 		Logger: o.Logger, Observe: o.Observe,

@@ -28,6 +28,7 @@ type applier struct {
 	view    view
 	pending pending
 	find    finder
+	batch   *pebble.Batch // to write what waits with; empty
 	// local says that the result of the running command is wanted.
 	local   bool
 	results results
@@ -46,8 +47,9 @@ type writing struct {
 
 // What was applied is written when it is more than this, so that memory stays bounded, no batch exceeds a memtable, and the first one who reads after many writes does not wait for long.
 const (
-	maxBatchBytes   = 2 << 20
+	maxBatchBytes   = 7 << 18 // so that it fits into 2 MiB, which a batch grows to
 	maxBatchRecords = 32 << 10
+	maxKeptBatch    = 2 << 20 // what a batch has room for is kept for the next, but not if it became larger
 )
 
 // reset makes the applier start from the store's current generation. What waits is forgotten. writing.mu is held, or nobody knows the store yet.
@@ -169,13 +171,15 @@ func (a *applier) commit() (err error) {
 	if a.store.writing.closed || g.appliedIndex() == st.applied {
 		return nil
 	}
-	batch := g.db.NewBatchWithSize(a.pending.bytes+a.pending.bytes/8, pebble.WithMaxRetainedSizeBytes(2*maxBatchBytes))
-	defer func() { err = errors.Join(err, batch.Close()) }()
-	if err := a.pending.write(batch, st); err != nil {
+	if a.batch == nil {
+		a.batch = g.db.NewBatch(pebble.WithMaxRetainedSizeBytes(maxKeptBatch))
+	}
+	defer a.batch.Reset()
+	if err := a.pending.write(a.batch, st); err != nil {
 		return storageError("write", err)
 	}
 	g.pending.Store(st.revision)
-	if err := g.commit(batch); err != nil {
+	if err := g.commit(a.batch); err != nil {
 		return storageError("write", err)
 	}
 	g.publish(st)

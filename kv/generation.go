@@ -87,7 +87,7 @@ func (o *Options) pebble() *pebble.Options {
 		FormatMajorVersion:          pebble.FormatNewest,
 		MemTableSize:                uint64(o.MemTableBytes),
 		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       8, // as much data at a time as two memtables of 64 MiB, so compactions are as rare
+		L0CompactionThreshold:       16, // as much data at a time as two memtables of 64 MiB, so compactions are as rare
 		L0StopWritesThreshold:       64,
 		LBaseMaxBytes:               64 << 20,
 		MaxOpenFiles:                1024,

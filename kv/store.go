@@ -23,7 +23,7 @@ type Options struct {
 	Logger *slog.Logger
 	// CacheBytes is the memory for blocks of files; 0: 64 MiB.
 	CacheBytes int64
-	// MemTableBytes is how much is written before Pebble flushes, and so about how much is replayed after a crash; 0: 16 MiB.
+	// MemTableBytes is how much is written before Pebble flushes, and so about how much is replayed after a crash; 0: 8 MiB.
 	MemTableBytes int64
 	// FS is where the files are; nil: the operating system's file system.
 	FS vfs.FS
@@ -49,7 +49,7 @@ func (o *Options) setDefaults() {
 		o.CacheBytes = 64 << 20
 	}
 	if o.MemTableBytes == 0 {
-		o.MemTableBytes = 16 << 20
+		o.MemTableBytes = 8 << 20
 	}
 	if o.FS == nil {
 		o.FS = vfs.Default

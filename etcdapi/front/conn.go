@@ -57,7 +57,7 @@ const (
 )
 
 const (
-	readBuffer = 32 << 10
+	readBuffer = 20 << 10 // a frame fits in
 	// maxUnwritten is how much may wait to be written while we still read what the client wants: who does not read is not listened to either.
 	maxUnwritten = 1 << 20
 	maxKeptOut   = 64 << 10

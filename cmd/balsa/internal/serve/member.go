@@ -24,6 +24,10 @@ import (
 // keyValueGroup is the one group that a server carries.
 const keyValueGroup balsa.GroupID = 1
 
+// cachedBytes is how much of the log stays in memory for members that are behind. Who is further behind gets it from the disk; and each byte that stays costs two, since the
+// garbage collector lets the heap become twice of what is alive.
+const cachedBytes = 2 << 20
+
 // member is one running member: everything that start made and stop has to take apart, in the order in which it was made.
 type member struct {
 	*settings
@@ -171,7 +175,7 @@ func (m *member) openHost() error {
 	o := balsa.Options{
 		Dir: m.dir.join(raftDir), Listener: m.peerPort, Advertise: address, Cluster: m.ids.cluster,
 		HeartbeatInterval: m.heartbeat, ElectionTimeoutMin: m.electionMin, ElectionTimeoutMax: m.electionMax,
-		CompactEntries: m.SnapshotCount, MaxCommandBytes: int(m.MaxRequestBytes) + 64<<10,
+		CompactEntries: m.SnapshotCount, CachedBytes: cachedBytes, MaxCommandBytes: int(m.MaxRequestBytes) + 64<<10,
 		Logger: m.logger, Observe: m.observer(),
 	}
 	if m.ConsoleCuts {
