@@ -377,14 +377,14 @@ func (a *applier) remove(lent []byte, r *record) error {
 }
 
 func (a *applier) txnCommand(body []byte) ([]byte, error) {
-	var r pb.TxnRequest
-	if err := decodeCommand(body, &r); err != nil {
+	r, err := decodeTxn(body)
+	if err != nil {
 		return nil, err
 	}
-	if err := checkTxn(&r); err != nil {
+	if err := checkTxn(r); err != nil {
 		return nil, err
 	}
-	past, ranges := reads(&r)
+	past, ranges := reads(r)
 	if past {
 		// The past is read from the database alone, so it has to be there.
 		if err := a.commit(); err != nil {
@@ -395,7 +395,7 @@ func (a *applier) txnCommand(body []byte) ([]byte, error) {
 		return nil, err
 	}
 	t := txn{ctx: context.Background(), view: &a.view, write: a}
-	response, err := t.run(&r)
+	response, err := t.run(r)
 	switch {
 	case err != nil || !a.local:
 		return nil, err

@@ -41,6 +41,37 @@ func FuzzPut(f *testing.F) {
 	})
 }
 
+// FuzzTxn decodes arbitrary bytes as a transaction, and by the library: they agree.
+func FuzzTxn(f *testing.F) {
+	put := &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte("b"), Value: []byte("c"), Lease: -3, PrevKv: true, IgnoreLease: true}}}
+	for _, c := range []*pb.Compare{
+		{Key: []byte("a"), Target: pb.Compare_VALUE, Result: pb.Compare_LESS, TargetUnion: &pb.Compare_Value{Value: []byte("x")}},
+		{Key: []byte("a"), Target: pb.Compare_VERSION, TargetUnion: &pb.Compare_Version{Version: -1}, RangeEnd: []byte("b")},
+		{Key: []byte("a"), Target: pb.Compare_CREATE, TargetUnion: &pb.Compare_CreateRevision{CreateRevision: 5}},
+		{Key: []byte("a"), Target: pb.Compare_MOD, TargetUnion: &pb.Compare_ModRevision{ModRevision: 1 << 40}},
+		{Key: []byte("a"), Target: pb.Compare_LEASE, TargetUnion: &pb.Compare_Lease{Lease: 7}},
+	} {
+		r := &pb.TxnRequest{Compare: []*pb.Compare{c, {Key: []byte("k")}}, Success: []*pb.RequestOp{put, put}, Failure: []*pb.RequestOp{put}}
+		if c.Target != pb.Compare_LEASE && !new(shortTxn).decode(TxnCommand(r)[1:]) {
+			f.Fatalf("%v is not short", r)
+		}
+		f.Add(TxnCommand(r)[1:])
+		r.Failure = append(r.Failure, &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Key: []byte("x")}}})
+		f.Add(TxnCommand(r)[1:])
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		short, want := new(shortTxn), &pb.TxnRequest{}
+		libraryErr := proto.Unmarshal(data, want)
+		if short.decode(data) && (libraryErr != nil || !proto.Equal(&short.request, want)) {
+			t.Fatalf("%v, the library says %v, %v", &short.request, want, libraryErr)
+		}
+		got, err := decodeTxn(data)
+		if (err == nil) != (libraryErr == nil) || err == nil && !proto.Equal(got, want) {
+			t.Fatalf("%v, %v, the library says %v, %v", got, err, want, libraryErr)
+		}
+	})
+}
+
 // FuzzApply applies arbitrary bytes as a command, between two that are none: it answers, a result decodes or says that the command is none, and the store goes on.
 func FuzzApply(f *testing.F) {
 	for _, c := range someCommands() {

@@ -1,0 +1,195 @@
+package kv
+
+import (
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// shortTxn is a transaction that compares a key and puts one, as most do, in one piece of memory. The library makes a dozen of it, on each member.
+type shortTxn struct {
+	request  pb.TxnRequest
+	compares [1]*pb.Compare
+	success  [1]*pb.RequestOp
+	failure  [1]*pb.RequestOp
+	compare  shortCompare
+	put      shortPut
+}
+
+type shortCompare struct {
+	compare pb.Compare
+	version pb.Compare_Version
+	created pb.Compare_CreateRevision
+	changed pb.Compare_ModRevision
+	value   pb.Compare_Value
+}
+
+type shortPut struct {
+	op     pb.RequestOp
+	choice pb.RequestOp_RequestPut
+	put    pb.PutRequest
+}
+
+// decodeTxn decodes an encoded TxnRequest, whose memory the request may share.
+func decodeTxn(data []byte) (*pb.TxnRequest, error) {
+	t := new(shortTxn)
+	if t.decode(data) {
+		return &t.request, nil
+	}
+	r := new(pb.TxnRequest)
+	return r, decodeCommand(data, r)
+}
+
+// decode tells whether the request is one of compares and puts, with nothing in it that the library would refuse, merge or keep although it does not know it.
+func (t *shortTxn) decode(data []byte) bool {
+	t.request.Compare, t.request.Success, t.request.Failure = t.compares[:0], t.success[:0], t.failure[:0]
+	compare, put := &t.compare, &t.put // the first ones; others have their own memory
+	for len(data) > 0 {
+		number, body, rest, ok := nextBytes(data)
+		if !ok {
+			return false
+		}
+		data = rest
+		switch number {
+		case 1:
+			if compare == nil {
+				compare = new(shortCompare)
+			}
+			if !compare.decode(body) {
+				return false
+			}
+			t.request.Compare = append(t.request.Compare, &compare.compare)
+			compare = nil
+		case 2, 3:
+			if put == nil {
+				put = new(shortPut)
+			}
+			if !put.decode(body) {
+				return false
+			}
+			if number == 2 {
+				t.request.Success = append(t.request.Success, &put.op)
+			} else {
+				t.request.Failure = append(t.request.Failure, &put.op)
+			}
+			put = nil
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func (c *shortCompare) decode(data []byte) bool {
+	for len(data) > 0 {
+		number, kind, n := protowire.ConsumeTag(data)
+		if n < 0 {
+			return false
+		}
+		switch number {
+		case 1, 2, 4, 5, 6:
+			if kind != protowire.VarintType {
+				return false
+			}
+			value, m := protowire.ConsumeVarint(data[n:])
+			if m < 0 {
+				return false
+			}
+			data = data[n+m:]
+			switch number {
+			case 1:
+				c.compare.Result = pb.Compare_CompareResult(int32(value))
+			case 2:
+				c.compare.Target = pb.Compare_CompareTarget(int32(value))
+			case 4:
+				c.version.Version = int64(value)
+				c.compare.TargetUnion = &c.version
+			case 5:
+				c.created.CreateRevision = int64(value)
+				c.compare.TargetUnion = &c.created
+			case 6:
+				c.changed.ModRevision = int64(value)
+				c.compare.TargetUnion = &c.changed
+			}
+		case 3, 7, 64:
+			number, value, rest, ok := nextBytes(data)
+			if !ok {
+				return false
+			}
+			data = rest
+			switch number {
+			case 3:
+				c.compare.Key = value
+			case 7:
+				c.value.Value = value
+				c.compare.TargetUnion = &c.value
+			case 64:
+				c.compare.RangeEnd = value
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func (p *shortPut) decode(data []byte) bool {
+	number, body, rest, ok := nextBytes(data)
+	if !ok || number != 2 || len(rest) > 0 {
+		return false
+	}
+	p.choice.RequestPut = &p.put
+	p.op.Request = &p.choice
+	for len(body) > 0 {
+		number, kind, n := protowire.ConsumeTag(body)
+		if n < 0 {
+			return false
+		}
+		switch number {
+		case 1, 2:
+			number, value, rest, ok := nextBytes(body)
+			if !ok {
+				return false
+			}
+			if body = rest; number == 1 {
+				p.put.Key = value
+			} else {
+				p.put.Value = value
+			}
+		case 3, 4, 5, 6:
+			if kind != protowire.VarintType {
+				return false
+			}
+			value, m := protowire.ConsumeVarint(body[n:])
+			if m < 0 {
+				return false
+			}
+			body = body[n+m:]
+			switch number {
+			case 3:
+				p.put.Lease = int64(value)
+			case 4:
+				p.put.PrevKv = protowire.DecodeBool(value)
+			case 5:
+				p.put.IgnoreValue = protowire.DecodeBool(value)
+			case 6:
+				p.put.IgnoreLease = protowire.DecodeBool(value)
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// nextBytes takes a field of bytes from the front.
+func nextBytes(data []byte) (number protowire.Number, value, rest []byte, ok bool) {
+	number, kind, n := protowire.ConsumeTag(data)
+	if n < 0 || kind != protowire.BytesType {
+		return 0, nil, nil, false
+	}
+	value, m := protowire.ConsumeBytes(data[n:])
+	if m < 0 {
+		return 0, nil, nil, false
+	}
+	return number, value[:len(value):len(value)], data[n+m:], true
+}
