@@ -3,7 +3,9 @@ package serve
 import (
 	"context"
 	"io"
+	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -46,6 +48,9 @@ func AddCommand(root *cobra.Command) {
 			if err != nil {
 				return err
 			}
+			if os.Getenv("GOGC") == "" {
+				debug.SetGCPercent(gcPercent)
+			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
 			context.AfterFunc(ctx, stop) // a second signal ends the process at once
@@ -66,6 +71,10 @@ func AddCommand(root *cobra.Command) {
 	}
 	root.AddCommand(cmd)
 }
+
+// gcPercent is how much of garbage there may be, compared with what is alive, before it is collected: half of Go's default. It takes ten megabytes from a busy member, and
+// costs it one or two percent of its processor time.
+const gcPercent = 50
 
 // stdinFlag is for whoever runs members as its children, and wants none to outlive it.
 const stdinFlag = "stop-when-stdin-ends"
