@@ -285,7 +285,8 @@ func TestWhoDoesNotReadIsNotListenedTo(t *testing.T) {
 		runtime.Gosched()
 	}
 	ours.Close()
-	if n := <-written; n*frameHeader > maxUnwritten+2*readBuffer {
+	// As much may be in the write that is under way, and in the buffer for reading.
+	if n := <-written; n*frameHeader > 2*maxUnwritten+2*readBuffer {
 		t.Errorf("%d settings were taken", n)
 	}
 }
