@@ -158,18 +158,25 @@ func (g *Group) applyTask(t *applyTask) {
 	case len(t.entries) > 0:
 		g.applyEntries(t.entries)
 	default:
-		for from := t.from; from <= t.to; {
-			entries, err := g.host.options.Log.Entries(g.id, from, t.to, maxApplyBytes)
-			if errors.Is(err, wal.ErrCompacted) && g.supersede(t.to) {
-				return
-			}
-			if err != nil {
-				g.host.fail(fmt.Errorf("group %d: read committed entries from %d to %d back from the log: %w", g.id, from, t.to, err))
-				return
-			}
-			g.applyEntries(entries)
-			from = entries[len(entries)-1].Index + 1
+		g.applyLogged(t.from, t.to)
+	}
+}
+
+// applyLogged reads entries back from the log and applies them.
+func (g *Group) applyLogged(from, to raft.Index) {
+	scan := g.host.options.Log.Scan(g.id, from, to, maxApplyBytes)
+	defer scan.Close()
+	for from <= to {
+		entries, err := scan.Next()
+		if errors.Is(err, wal.ErrCompacted) && g.supersede(to) {
+			return
 		}
+		if err != nil {
+			g.host.fail(fmt.Errorf("group %d: read committed entries from %d to %d back from the log: %w", g.id, from, to, err))
+			return
+		}
+		g.applyEntries(entries)
+		from = entries[len(entries)-1].Index + 1
 	}
 }
 

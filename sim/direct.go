@@ -230,6 +230,9 @@ func (f *diskFile) Meanwhile(read func()) (wait func()) {
 	return func() {}
 }
 
+// Memory implements wal.Bypass.
+func (f *diskFile) Memory(n int) (b []byte, free func()) { return make([]byte, n), func() {} }
+
 // around reads a file until it is closed, and has nothing to close.
 type around struct{ io.ReaderAt }
 

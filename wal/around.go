@@ -15,6 +15,35 @@ type Bypass interface {
 	Worth(bytes int) bool
 	// Meanwhile calls read, which reads the file, and may return before that has ended. What it returns waits for the end.
 	Meanwhile(read func()) (wait func())
+	// Memory returns so many bytes that are good to read much into, of no particular content. They are not the collector's: free gives them back.
+	Memory(n int) (b []byte, free func())
+}
+
+// memory is what is read into. It is used again, and given back with release, when nothing refers to it any more.
+type memory struct {
+	bytes []byte
+	free  func()
+}
+
+// room makes the memory n bytes long, of no particular content, for the file to be read into.
+func (m *memory) room(f File, n int64) []byte {
+	if int64(cap(m.bytes)) < n {
+		m.release()
+		if b, ok := f.(Bypass); ok {
+			m.bytes, m.free = b.Memory(int(n))
+		} else {
+			m.bytes = make([]byte, n)
+		}
+	}
+	m.bytes = m.bytes[:n]
+	return m.bytes
+}
+
+func (m *memory) release() {
+	if m.free != nil {
+		m.free()
+	}
+	*m = memory{}
 }
 
 // ReadCloserAt reads until it is closed.

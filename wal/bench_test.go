@@ -136,32 +136,65 @@ func BenchmarkEntries(b *testing.B) {
 	}
 }
 
-// BenchmarkRecovery opens a log of a million small entries, in batches of 16, and one of 1 GB in entries of 1 KiB.
+// filled are the logs that are read as a whole: a million small entries, in batches of 16, and 1 GB in entries of 1 KiB.
+var filled = []struct{ entries, size int }{{1_000_000, 16}, {1_000_000, 1 << 10}}
+
+// fillLog makes a log of entries of one group and returns how much of it they take.
+func fillLog(b testing.TB, o Options, count, size int) uint64 {
+	l := mustOpen(b, o)
+	mustAppend(b, l, Batch{Group: 1, HardState: hard(1, 1)})
+	data := make([]byte, size)
+	entries := make([]raft.Entry, 16)
+	for next := 1; next < count; next += 16 {
+		for i := range entries {
+			entries[i] = raft.Entry{Term: 1, Index: raft.Index(next + i), Kind: raft.EntryCommand, Sum: raft.Sum(data), Data: data}
+		}
+		mustAppend(b, l, Batch{Group: 1, Entries: entries})
+	}
+	bytes := l.Bytes(1)
+	if err := l.Close(); err != nil {
+		b.Fatal(err)
+	}
+	return bytes
+}
+
+// BenchmarkRecovery opens a log.
 func BenchmarkRecovery(b *testing.B) {
-	for _, c := range []struct{ entries, size int }{{1_000_000, 16}, {1_000_000, 1 << 10}} {
+	for _, c := range filled {
 		b.Run(fmt.Sprintf("%dx%dB", c.entries, c.size), func(b *testing.B) {
 			o := Options{FS: OSFS(), Dir: b.TempDir(), Incarnation: 1}
-			l := mustOpen(b, o)
-			mustAppend(b, l, Batch{Group: 1, HardState: hard(1, 1)})
-			data := make([]byte, c.size)
-			entries := make([]raft.Entry, 16)
-			for next := 1; next < c.entries; next += 16 {
-				for i := range entries {
-					entries[i] = raft.Entry{Term: 1, Index: raft.Index(next + i), Kind: raft.EntryCommand, Sum: raft.Sum(data), Data: data}
-				}
-				mustAppend(b, l, Batch{Group: 1, Entries: entries})
-			}
-			size := l.Bytes(1)
-			if err := l.Close(); err != nil {
-				b.Fatal(err)
-			}
-			b.SetBytes(int64(size))
+			b.SetBytes(int64(fillLog(b, o, c.entries, c.size)))
 			b.ReportAllocs()
 			b.ResetTimer()
 			for range b.N {
 				if err := mustOpen(b, o).Close(); err != nil {
 					b.Fatal(err)
 				}
+			}
+		})
+	}
+}
+
+// BenchmarkScan reads all entries of a log, as a machine that replays does.
+func BenchmarkScan(b *testing.B) {
+	for _, c := range filled {
+		b.Run(fmt.Sprintf("%dx%dB", c.entries, c.size), func(b *testing.B) {
+			o := Options{FS: OSFS(), Dir: b.TempDir(), Incarnation: 1}
+			b.SetBytes(int64(fillLog(b, o, c.entries, c.size)))
+			l := mustOpen(b, o)
+			defer l.Close()
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				scan := l.Scan(1, 1, raft.Index(c.entries), 4<<20)
+				for read := 0; read < c.entries; {
+					entries, err := scan.Next()
+					if err != nil {
+						b.Fatal(err)
+					}
+					read += len(entries)
+				}
+				scan.Close()
 			}
 		})
 	}

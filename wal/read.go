@@ -32,6 +32,23 @@ func (s *span) follows(before *span, length, between int64) bool {
 // damaged one are left out; ErrFaulty comes when the first is damaged itself. ErrCompacted, ErrNotFound. It may be called at any time,
 // waits for reads of the disk only, and holds up nobody. The data of the entries is one allocation, and the caller's.
 func (l *Log) Entries(id raft.GroupID, from, to raft.Index, maxBytes uint64) ([]raft.Entry, error) {
+	r, err := l.reading(id, from, to, maxBytes)
+	if err != nil {
+		return nil, err
+	}
+	return r.entries()
+}
+
+// reading is a run of entries that was found, and is to be read: entries has to be called, once.
+type reading struct {
+	log   *Log
+	id    raft.GroupID
+	from  raft.Index
+	count int
+	spans []span
+}
+
+func (l *Log) reading(id raft.GroupID, from, to raft.Index, maxBytes uint64) (*reading, error) {
 	if err := l.failed(); err != nil {
 		return nil, err
 	}
@@ -39,14 +56,19 @@ func (l *Log) Entries(id raft.GroupID, from, to raft.Index, maxBytes uint64) ([]
 	if err != nil {
 		return nil, err
 	}
-	defer unpin(spans)
-	entries := make([]raft.Entry, 0, n)
-	for k := range spans {
-		s := &spans[k]
-		err := read(spans[k:])
+	return &reading{log: l, id: id, from: from, count: n, spans: spans}, nil
+}
+
+// entries reads and checks them.
+func (r *reading) entries() ([]raft.Entry, error) {
+	defer unpin(r.spans)
+	entries := make([]raft.Entry, 0, r.count)
+	for k := range r.spans {
+		s := &r.spans[k]
+		err := read(r.spans[k:])
 		for i := 0; err == nil && i < s.entries; i++ {
 			var e raft.Entry
-			if e, err = s.take(id, from+raft.Index(len(entries))); err == nil {
+			if e, err = s.take(r.id, r.from+raft.Index(len(entries))); err == nil {
 				entries = append(entries, e)
 			}
 		}
@@ -54,7 +76,7 @@ func (l *Log) Entries(id raft.GroupID, from, to raft.Index, maxBytes uint64) ([]
 			return entries, nil // The next call begins with what is damaged, and says so.
 		}
 		if err != nil {
-			return nil, fmt.Errorf("wal: group %d, entry %d, in %s at offset %d: %w", id, from, segmentName(l.dir, s.seg.number), s.off, err)
+			return nil, fmt.Errorf("wal: group %d, entry %d, in %s at offset %d: %w", r.id, r.from, segmentName(r.log.dir, s.seg.number), s.off, err)
 		}
 	}
 	return entries, nil

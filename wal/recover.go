@@ -52,7 +52,7 @@ func (l *Log) open() error {
 		return err
 	}
 	r := recovery{log: l}
-	defer r.wait()
+	defer r.end()
 	proven := func(k int) int64 {
 		if k+1 < len(l.segments) {
 			return headers[k+1].previousEnd

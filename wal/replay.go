@@ -9,9 +9,9 @@ import (
 
 // recovery rebuilds the state of all groups from the segments, oldest first.
 type recovery struct {
-	log   *Log
-	buf   []byte
-	ahead *ahead // nil until a segment is read ahead
+	log    *Log
+	memory memory // of the segment that is replayed
+	ahead  *ahead // nil until a segment is read ahead
 	// lost says where bytes were lost that may have been batches of any group, since the last complete checkpoint. The next one makes up for
 	// it; without one, a vote may be forgotten.
 	lost string
@@ -106,39 +106,33 @@ func (r *recovery) load(seg *segment, proven int64) (*image, error) {
 	}
 	if r.ahead != nil {
 		r.ahead.wait()
-		if r.ahead.seg == seg && int64(len(r.ahead.bytes)) == n && r.ahead.err == nil {
-			r.buf, r.ahead.bytes = r.ahead.bytes, r.buf
-			return &image{bytes: r.buf, salt: seg.salt}, nil
+		if r.ahead.seg == seg && int64(len(r.ahead.memory.bytes)) == n && r.ahead.err == nil {
+			r.memory, r.ahead.memory = r.ahead.memory, r.memory
+			return &image{bytes: r.memory.bytes, salt: seg.salt}, nil
 		}
 	}
-	r.buf = roomFor(r.buf, n)
-	if err := readFull(seg.file, r.buf, 0); err != nil {
+	b := r.memory.room(seg.file, n)
+	if err := readFull(seg.file, b, 0); err != nil {
 		return nil, err
 	}
-	return &image{bytes: r.buf, salt: seg.salt}, nil
+	return &image{bytes: b, salt: seg.salt}, nil
 }
 
-// wait waits until nothing is read any more: the files may be closed then.
-func (r *recovery) wait() {
+// end waits until nothing is read any more, so that the files may be closed, and gives back the memory.
+func (r *recovery) end() {
 	if r.ahead != nil {
 		r.ahead.wait()
+		r.ahead.memory.release()
 	}
-}
-
-// roomFor returns n bytes, those of b if they are enough.
-func roomFor(b []byte, n int64) []byte {
-	if int64(cap(b)) < n {
-		return make([]byte, n)
-	}
-	return b[:n]
+	r.memory.release()
 }
 
 // ahead is a segment that is read while the one before it is replayed.
 type ahead struct {
-	seg   *segment
-	bytes []byte
-	err   error
-	wait  func()
+	seg    *segment
+	memory memory
+	err    error
+	wait   func()
 }
 
 // readAhead begins to read a segment up to where it is proven, or the last one as far as it goes. Only files that are read around the page cache are worth it.
@@ -153,11 +147,11 @@ func (r *recovery) readAhead(seg *segment, proven int64) {
 	}
 	a := &ahead{seg: seg}
 	if r.ahead != nil {
-		a.bytes = r.ahead.bytes
+		a.memory = r.ahead.memory
 	}
-	a.bytes = roomFor(a.bytes, n)
+	b := a.memory.room(seg.file, n)
 	r.ahead = a
-	a.wait = file.Meanwhile(func() { a.err = readFull(seg.file, a.bytes, 0) })
+	a.wait = file.Meanwhile(func() { a.err = readFull(seg.file, b, 0) })
 }
 
 // proof finds how far the segment was synced: the furthest that any of its frames says, whatever is damaged before it. What stood
