@@ -64,6 +64,7 @@ func newCheckers(g *group) []checker {
 		&checkDurable{group: g},
 		&checkMachine{group: g},
 		&checkPromise{group: g, votes: map[ballot]raft.MemberID{}},
+		&checkReturn{group: g, gone: map[*member]map[place]bool{}},
 		&checkSnapshots{group: g, taken: map[*member]*snapshotsTaken{}},
 	}
 }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -187,6 +188,11 @@ func (p *proof) ask(m *member) {
 func (p *proof) conclude() {
 	w := p.world
 	w.live = w.now
+	for _, g := range w.groups {
+		for _, m := range g.members {
+			m.readBack(m.log.base+1, math.MaxUint64)
+		}
+	}
 	for _, h := range w.hosts {
 		if h.engine != nil && h.disk.hurtNow() {
 			w.say(notePhase, "what n%d lost is not all known to be there again", h.id)

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -73,6 +74,8 @@ func TestEveryCheckerSees(t *testing.T) {
 			for _, m := range g.members {
 				find[*checkDurable](g).recovered(m, nil)
 				find[*checkMachine](g).recovered(m, nil)
+				find[*checkReturn](g).recovered(m, &m.log)
+				m.readBack(m.log.base+1, math.MaxUint64)
 				m.machine.compare()
 			}
 			w.progress.see()
@@ -298,6 +301,29 @@ func TestEveryCheckerSees(t *testing.T) {
 			op := Operation{ID: 1 << 60}
 			g.answers.began(&op)
 			g.answers.happened(&deed{id: 1 << 60, index: g.answers.newest.index})
+		}},
+		{"a process comes back with what an earlier one had", "recovery", func(_ *World, g *group) {
+			m := follower(g)
+			was := m.log
+			was.records = was.records[:len(was.records)-1]
+			find[*checkReturn](g).recovered(m, &was)
+		}},
+		{"a process comes back with what the one before it removed", "", func(_ *World, g *group) {
+			m := follower(g)
+			c, was := find[*checkReturn](g), m.log
+			c.truncated(m, m.log.last())
+			was.records = was.records[:len(was.records)-1]
+			c.recovered(m, &was)
+		}},
+		{"a process comes back in a term that it was not in", "recovery", func(_ *World, g *group) {
+			m := follower(g)
+			m.ended, m.term = m.term, m.term+1
+			find[*checkReturn](g).recovered(m, &m.log)
+		}},
+		{"a log gives another entry than it was given", "reading back", func(_ *World, g *group) {
+			m := follower(g)
+			m.log.records[0].sum++
+			m.readBack(m.log.base+1, math.MaxUint64)
 		}},
 		{"no leader, though a majority could have one", "liveness", func(w *World, g *group) {
 			w.progress.groups[0].led = w.now - 4*time.Second

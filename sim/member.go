@@ -89,6 +89,7 @@ type member struct {
 	role   raft.Role
 	term   raft.Term
 	commit raft.Index
+	ended  raft.Term // the term of the process before this one
 	// counted is what it took for committed as leader since the last look, and inForce the index of the configuration it went by at that.
 	counted []counted
 	inForce raft.Index
@@ -177,6 +178,7 @@ func (m *member) recover(log *wal.Log) error {
 		}
 		from += raft.Index(len(entries))
 	}
+	m.ended = m.term
 	m.role, m.term, m.commit = raft.Follower, core.Term(), core.Commit()
 	m.inForce, _ = core.ConfigurationIndexes()
 	m.changed()

@@ -41,7 +41,7 @@ func shapeIdle(r *Regime, of func(name string) *stream) {
 // shapeTorn is a world in which every fsync brings many small writes of few sizes to the disk: where one was torn, another ends at the place where it had ended.
 func shapeTorn(r *Regime, of func(name string) *stream) {
 	// Where nothing goes on without the member that ends, little is written when it is back.
-	r.Members, r.Groups = pick(of("torn members"), 1, 1, 2, 3), pick(of("torn groups"), 1, 1, 3)
+	r.Members, r.Groups = pick(of("torn members"), 1, 1, 2, 3), pick(of("torn groups"), 1, 2, 3, 6)
 	r.Clients, r.Think = 6, pick(of("torn think"), 2*time.Millisecond, 10*time.Millisecond)
 	r.Padding, r.Ballast, r.Patience = 0, 0, max(r.Patience, time.Second)
 	r.Delay, r.Hop = min(r.Delay, time.Millisecond), min(r.Hop, 50*time.Microsecond)

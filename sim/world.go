@@ -75,6 +75,7 @@ func NewWorld(seed uint64, options Options) *World {
 	w.startWorkload()
 	w.startFaults()
 	w.startProgress()
+	w.startReadingBack()
 	w.at(w.regime.Duration, w.heal)
 	return w
 }
