@@ -146,8 +146,11 @@ func (c *client) ask(m *member, r Action) {
 func (c *client) propose(m *member) {
 	seq := c.seq
 	padding := 0
-	if c.world.regime.Padding > 0 {
-		padding = c.rng.IntN(c.world.regime.Padding + 1)
+	switch r := &c.world.regime; {
+	case r.Even > 0:
+		padding = r.Even - 1 - (envelopeHead+len(c.op.Command)-1)%r.Even
+	case r.Padding > 0:
+		padding = c.rng.IntN(r.Padding + 1)
 	}
 	pending := m.running.ProposeAsync(sealCommand(c.op.ID, padding, c.op.Command), func(r engine.Result, err error) {
 		if !c.busy || c.seq != seq {

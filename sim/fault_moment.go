@@ -252,7 +252,7 @@ func beginRivalry(w *World, s *strike) bool {
 		for _, other := range w.hosts {
 			switch {
 			case other == was || other == rival || other.engine == nil:
-			case s.chance(1, 2):
+			case s.chance(2, 3):
 				other.end(rivalry, s.chance(1, 2), lossRandom)
 				other.restart(s.between(time.Millisecond, 20*time.Millisecond))
 			case s.chance(1, 4):

@@ -119,7 +119,7 @@ func (h *host) again() {
 	}
 	if l.chance(1, 2) {
 		// At one of the first writes that it makes of its own: the log ends then where its first words do.
-		h.disk.crashIn, h.disk.killed = 1+l.IntN(4), l.chance(2, 3)
+		h.disk.crashIn, h.disk.killed = 1+l.IntN(8), l.chance(2, 3)
 		return
 	}
 	h.world.after(l.around(pick(l, h.world.regime.Delay, 4*h.world.regime.Delay, h.world.regime.Disk+h.world.regime.Delay, 50*time.Millisecond, 300*time.Millisecond)), func() {

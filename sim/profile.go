@@ -88,7 +88,7 @@ func Profiles() []Profile {
 			}},
 		{Name: "segments", About: "small segments that fill up, are cleaned and used again, disks that fill up, processes that end at any operation", weight: 4,
 			odds: map[faultKind]int{processes: 10}, others: 3,
-			named: map[string]int{crashInIO: 30, killInIO: 30, crashLoop: 50, tornWrite: 20, partialSync: 20, reorderedWrites: 30, fullDisk: 40, leaderLeft: 30},
+			named: map[string]int{crashInIO: 30, killInIO: 30, crashLoop: 50, tornWrite: 20, partialSync: 20, reorderedWrites: 30, fullDisk: 40, leaderLeft: 50},
 			shape: func(r *Regime, of func(string) *stream) {
 				if r.Segment = pick[int64](of("small segments"), 4<<10, 16<<10); r.Groups > 4 {
 					r.Segment = 16 << 10 // Each begins with the state of all groups.
@@ -98,6 +98,8 @@ func Profiles() []Profile {
 					// One group writes and compacts all the time, and others have a few entries in the segments that it fills: they are moved out of them.
 					r.Groups, r.Uneven, r.Ballast = 2+uneven.IntN(3), pick(uneven, 10, 50), 0
 					r.Apply, r.Patience = min(r.Apply, 20*time.Millisecond), max(r.Patience, time.Second)
+					// It compacts before long, and the others hardly ever: what they removed from their logs is still in the oldest segment when that is cleaned.
+					r.CompactBytes, r.CompactEntries, r.KeepEntries = 16<<10, pick[uint64](uneven, 0, 0, 20), pick[uint64](uneven, 1, 10)
 				}
 			}},
 		{Name: "left behind", About: "leaders that are cut off with a long log while the others go on, and compact what it would need", weight: 3,
@@ -123,7 +125,7 @@ func Profiles() []Profile {
 				r.Think, r.Patience = min(r.Think, 20*time.Millisecond), max(r.Patience, time.Second)
 			}},
 		{Name: "leases", About: "reads by leases and by rounds, while leaders are cut off, handed over, slowed down and paused", weight: 5,
-			named: map[string]int{"one-way": 20, "isolate": 20, "lag": 40, "drift": 30, "cut in a transfer": 30, turmoil: 60, rivalry: 50, "pause": 30}, shape: shapeLeases},
+			named: map[string]int{"one-way": 20, "isolate": 20, "lag": 40, "drift": 30, "cut in a transfer": 30, turmoil: 60, rivalry: 80, "pause": 30}, shape: shapeLeases},
 		{Name: "succession", About: "leaders that come and go before they get far, and leave logs of many lengths and terms", weight: 5,
 			named: map[string]int{shortReigns: 60, "cut of a new leader": 40, "crash of a new leader": 40, turmoil: 40, echo: 40, "isolate": 20}, shape: shapeSuccession},
 		{Name: "idle", About: "groups with little to do, which fall silent, and whose hosts go away for long", weight: 3,

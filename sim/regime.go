@@ -30,6 +30,7 @@ type Regime struct {
 	Reading   time.Duration `json:"reading_ns,omitempty"` // the same for those loyal ones that only read; 0 for as long
 	Patience  time.Duration `json:"patience_ns"`          // how long a client waits for an answer
 	Padding   int           `json:"padding"`              // largest ballast of a command, in bytes
+	Even      int           `json:"even,omitempty"`       // if it is not 0, commands have ballast up to a multiple of it, instead
 	Ballast   int           `json:"ballast"`              // bytes of ballast in a snapshot
 	Durable   bool          `json:"durable"`              // the machines keep their state themselves
 	Changes   time.Duration `json:"changes_ns"`           // mean time between two changes of a configuration; 0 for none

@@ -204,6 +204,7 @@ func (s *Shrinking) drawn() bool {
 		{"membership changes", func(r *Regime) bool { return r.Changes == 0 }, func(r *Regime) { r.Changes = 0 }},
 		{"transfers", func(r *Regime) bool { return r.Transfers == 0 }, func(r *Regime) { r.Transfers = 0 }},
 		{"ballast", func(r *Regime) bool { return r.Ballast == 0 }, func(r *Regime) { r.Ballast = 0 }},
+		{"sizes", func(r *Regime) bool { return r.Even == 0 }, func(r *Regime) { r.Even = 0 }},
 		{"padding", func(r *Regime) bool { return r.Padding == 0 }, func(r *Regime) { r.Padding = 0 }},
 		{"durable machines", func(r *Regime) bool { return !r.Durable }, func(r *Regime) { r.Durable = false }},
 		{"compaction", func(r *Regime) bool { return r.CompactBytes >= 1<<20 && r.CompactEntries == 0 }, func(r *Regime) { r.CompactBytes, r.CompactEntries = 1<<20, 0 }},

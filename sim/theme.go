@@ -10,7 +10,7 @@ func shapeLeases(r *Regime, of func(name string) *stream) {
 	r.fast(of)
 	r.Members, r.Clients = pick(of("readers' members"), 3, 3, 5), 8
 	r.Loyal = of("readers").chance(4, 5)
-	r.Think, r.Reading = pick(of("writers"), 10*time.Millisecond, 100*time.Millisecond, time.Second, 3*time.Second), 5*time.Millisecond
+	r.Think, r.Reading = pick(of("writers"), 10*time.Millisecond, 100*time.Millisecond, time.Second, 3*time.Second, 3*time.Second, 3*time.Second), 5*time.Millisecond
 	if r.Core.DisableCheckQuorum = false; of("leases").chance(2, 3) {
 		r.Core.LeaseReads = true
 	}
@@ -38,12 +38,14 @@ func shapeIdle(r *Regime, of func(name string) *stream) {
 	r.Core.QuiesceAfter, r.Core.DisablePreVote, r.Core.DisableCheckQuorum = 300*time.Millisecond, false, false
 }
 
-// shapeTorn is a world in which every fsync brings many small writes of few sizes to the disk: where one was torn, another ends at the place where it had ended.
+// shapeTorn is a world in which every fsync brings many small writes of few sizes to the disk: where one was torn, another ends at the place where it had ended. With 128
+// bytes, a command takes as much room as a vote and the first entry of a new leader, with which a lone member begins anew.
 func shapeTorn(r *Regime, of func(name string) *stream) {
 	// Where nothing goes on without the member that ends, little is written when it is back.
 	r.Members, r.Groups = pick(of("torn members"), 1, 1, 2, 3), pick(of("torn groups"), 1, 2, 3, 6)
 	r.Clients, r.Think = 6, pick(of("torn think"), 2*time.Millisecond, 10*time.Millisecond)
 	r.Padding, r.Ballast, r.Patience = 0, 0, max(r.Patience, time.Second)
+	r.Even = pick(of("torn sizes"), 0, 64, 128, 128)
 	r.Delay, r.Hop = min(r.Delay, time.Millisecond), min(r.Hop, 50*time.Microsecond)
 	r.Disk, r.Apply = pick(of("torn disk"), time.Millisecond, 8*time.Millisecond), min(r.Apply, time.Millisecond)
 }
