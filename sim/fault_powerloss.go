@@ -22,9 +22,9 @@ func powerLossFaults() []*fault {
 				return false
 			}
 			h.disk.trap = trap{fault: name, kind: kind, loss: loss}
-			if s.chance(1, 2) {
+			if s.chance(3, 4) {
 				// What was left of it is found, and found again before all of it is written over.
-				h.disk.trap.loop = &loop{stream: s.stream, left: 1 + s.IntN(4)}
+				h.disk.trap.loop = &loop{stream: s.stream, left: 1 + s.IntN(8), busy: s.chance(1, 2)}
 			}
 			return true
 		}}

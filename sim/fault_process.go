@@ -97,6 +97,8 @@ const (
 type loop struct {
 	*stream
 	left int
+	// busy says that it always ends at an operation that comes after it is up.
+	busy bool
 }
 
 // hurry starts a process that ends again and again after a short while, and draws where it ends next, if that is an operation on a file.
@@ -106,7 +108,7 @@ func (h *host) hurry() {
 		h.loop = nil
 		return
 	}
-	if h.restart(l.around(10 * time.Millisecond)); l.chance(1, 2) {
+	if h.restart(l.around(10 * time.Millisecond)); !l.busy && l.chance(1, 2) {
 		h.disk.crashIn, h.disk.killed = 1+l.IntN(10), l.chance(1, 2)
 	}
 }
@@ -117,9 +119,9 @@ func (h *host) again() {
 	if l == nil || h.disk.crashIn > 0 {
 		return
 	}
-	if l.chance(1, 2) {
+	if l.busy || l.chance(1, 2) {
 		// At one of the first writes that it makes of its own: the log ends then where its first words do.
-		h.disk.crashIn, h.disk.killed = 1+l.IntN(8), l.chance(2, 3)
+		h.disk.crashIn, h.disk.killed = 1+l.IntN(12), l.chance(2, 3)
 		return
 	}
 	h.world.after(l.around(pick(l, h.world.regime.Delay, 4*h.world.regime.Delay, h.world.regime.Disk+h.world.regime.Delay, 50*time.Millisecond, 300*time.Millisecond)), func() {

@@ -112,8 +112,8 @@ func Profiles() []Profile {
 				// Where the others do less than was asked of the one that was cut off, what they send it ends before its own log does.
 				r.Think = pick(of("meanwhile"), r.Think, 100*time.Millisecond, 300*time.Millisecond)
 			}},
-		{Name: "torn", About: "writes that are torn, reordered and lost at the log's end, and processes that end again before much has been written over what is left", weight: 3,
-			named: map[string]int{tornWrite: 60, partialSync: 60, reorderedWrites: 60, crashLoop: 40, killInIO: 30, "slow disk": 30, "crash of a new leader": 15}, others: 2, shape: shapeTorn},
+		{Name: "torn", About: "writes that are torn, reordered and lost at the log's end, and processes that end again before much has been written over what is left", weight: 5,
+			named: map[string]int{tornWrite: 80, partialSync: 80, reorderedWrites: 60, crashLoop: 40, killInIO: 30, "slow disk": 30, "crash of a new leader": 15}, others: 2, shape: shapeTorn},
 		{Name: "read back", About: "entries that are needed again long after they were written, from disks that rot", weight: 3,
 			odds: map[faultKind]int{disks: 10, partitions: 10}, named: map[string]int{"rot in the log": 80, lostWrite: 30, misdirectedWrite: 30, stalledMachine: 60, "isolate": 30}, others: 3,
 			shape: func(r *Regime, of func(string) *stream) {

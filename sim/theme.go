@@ -42,10 +42,13 @@ func shapeIdle(r *Regime, of func(name string) *stream) {
 // bytes, a command takes as much room as a vote and the first entry of a new leader, with which a lone member begins anew.
 func shapeTorn(r *Regime, of func(name string) *stream) {
 	// Where nothing goes on without the member that ends, little is written when it is back.
-	r.Members, r.Groups = pick(of("torn members"), 1, 1, 2, 3), pick(of("torn groups"), 1, 2, 3, 6)
+	r.Members, r.Groups = pick(of("torn members"), 1, 1, 1, 2, 3), pick(of("torn groups"), 1, 2, 3, 6)
 	r.Clients, r.Think = 6, pick(of("torn think"), 2*time.Millisecond, 10*time.Millisecond)
 	r.Padding, r.Ballast, r.Patience = 0, 0, max(r.Patience, time.Second)
-	r.Even = pick(of("torn sizes"), 0, 64, 128, 128)
+	if of("torn in the cache").chance(3, 4) {
+		r.Writes = nil // A direct write makes zeroes of what follows it in its last block, so that little is left of what was torn.
+	}
+	r.Even = pick(of("torn sizes"), 64, 128, 128, 128)
 	r.Delay, r.Hop = min(r.Delay, time.Millisecond), min(r.Hop, 50*time.Microsecond)
 	r.Disk, r.Apply = pick(of("torn disk"), time.Millisecond, 8*time.Millisecond), min(r.Apply, time.Millisecond)
 }
