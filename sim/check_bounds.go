@@ -77,3 +77,15 @@ func (c *checkBounds) left() string {
 	}
 	return ""
 }
+
+// turnsMost is how many turns a host may take within a look more than there were causes: deliveries, timers, and what its disk and its machines have finished. What is asked and
+// what is done in the background leads to some, seldom to more than a hundred.
+const turnsMost = 1000
+
+// lookAtTurns sees that a host rests when there is nothing to do. One that gives itself work in every turn stays within every other bound, and takes a processor for nothing.
+func (w *World) lookAtTurns(h *host) {
+	if h.turns > h.causes+turnsMost {
+		w.fail("bounds", "n%d has taken %d turns within %v, for which there were %d causes", h.id, h.turns, lookEvery, h.causes)
+	}
+	h.turns, h.causes = 0, 0
+}

@@ -99,6 +99,7 @@ func (p *progress) look() {
 	p.see()
 	for _, h := range w.hosts {
 		w.lookAtStuck(h)
+		w.lookAtTurns(h)
 	}
 	for _, g := range w.groups {
 		p.judge(g)

@@ -370,6 +370,13 @@ func TestEveryCheckerSees(t *testing.T) {
 				w.fail("bounds", "%s", wrong)
 			}
 		}},
+		{"a host that gives itself work", "bounds", func(w *World, g *group) {
+			h := g.leader().host
+			for range 2 * turnsMost {
+				h.turn()
+			}
+			w.lookAtTurns(h)
+		}},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			w, g := quietWorld(t)

@@ -59,6 +59,8 @@ type host struct {
 	away                 time.Duration
 	twin, twinOf         *host
 	swapped, spoke, gone bool
+	// turns counts the turns since the last look, and causes what may have led to one: see check_bounds.go.
+	turns, causes int
 	// inOrder says that the process was stopped, and did not crash.
 	inOrder bool
 }
@@ -213,6 +215,9 @@ func (h *host) live(p *plan) {
 }
 
 func (h *host) perform(p *plan) {
+	if p.kind != planStage || p.stage != engine.StageTurn && p.stage != engine.StageBackground {
+		h.causes++
+	}
 	switch p.kind {
 	case planStage:
 		h.run(p.stage)
@@ -254,6 +259,7 @@ func (h *host) run(stage engine.Stage) {
 // turn runs the Turn stage, looks at what it changed, and sets the timer for the next.
 func (h *host) turn() {
 	w := h.world
+	h.turns++
 	next := h.engine.Turn(h.clock.local(w.now))
 	w.story.add(&note{at: w.now, kind: noteTurn, host: h.id})
 	for _, m := range h.members {
