@@ -112,7 +112,7 @@ func (r *recovery) load(seg *segment, proven int64) (*image, error) {
 		}
 	}
 	b := r.memory.room(seg.file, n)
-	if err := readFull(seg.file, b, 0); err != nil {
+	if err := readWhole(seg, b, proven); err != nil {
 		return nil, err
 	}
 	return &image{bytes: b, salt: seg.salt}, nil
@@ -151,7 +151,15 @@ func (r *recovery) readAhead(seg *segment, proven int64) {
 	}
 	b := a.memory.room(seg.file, n)
 	r.ahead = a
-	a.wait = file.Meanwhile(func() { a.err = readFull(seg.file, b, 0) })
+	a.wait = file.Meanwhile(func() { a.err = readWhole(seg, b, proven) })
+}
+
+// readWhole reads a segment from its beginning. Of the last one nobody knows yet how far it was synced.
+func readWhole(seg *segment, b []byte, proven int64) error {
+	if proven < 0 {
+		return readCached(seg.file, b, 0)
+	}
+	return readFull(seg.file, b, 0)
 }
 
 // proof finds how far the segment was synced: the furthest that any of its frames says, whatever is damaged before it. What stood

@@ -150,6 +150,18 @@ func (l *Log) spareName(id uint64) string {
 // readFull reads len(b) bytes at off; what is past the end of the file reads as zeroes.
 func readFull(f File, b []byte, off int64) error {
 	n, err := readOnce(f, b, off)
+	return restZero(b, n, err)
+}
+
+// readCached is readFull for what may not have been synced. After an fsync that failed the page cache may have it and the disk not, as clean: who reads around the cache does not see
+// it, and it comes to the disk all the same, with whatever is written to its page next.
+func readCached(f File, b []byte, off int64) error {
+	n, err := f.ReadAt(b, off)
+	return restZero(b, n, err)
+}
+
+// restZero makes zeroes of what a read found nothing for.
+func restZero(b []byte, n int, err error) error {
 	if errors.Is(err, io.EOF) || (err == nil && n == len(b)) {
 		clear(b[n:])
 		return nil
