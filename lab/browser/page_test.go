@@ -65,6 +65,13 @@ func (p *tab) at(ms int) {
 	p.settled()
 }
 
+// advance lets so many milliseconds pass, and waits until the page shows what came of it: a button that is pressed before is in its old place.
+func (p *tab) advance(ms int) {
+	p.t.Helper()
+	p.js(nil, `await balsa.session.advance(balsa.session.state.t + %d * 1e6)`, ms)
+	p.settled()
+}
+
 // TestEveryControl uses every control there is, with the mouse, and then plays the run that came of it in the other host.
 func TestEveryControl(t *testing.T) {
 	p := open(t, "native", "", look{language: "en"})
@@ -84,19 +91,19 @@ func TestEveryControl(t *testing.T) {
 			p.act(what)
 		}
 	}
-	p.js(nil, `await balsa.session.advance(balsa.session.state.t + 600e6)`) // the handover ends
+	p.advance(600) // the handover ends
 	p.toALeaderBut(5)
 	p.choose(5)
 	p.act("demote")
-	p.js(nil, `await balsa.session.advance(balsa.session.state.t + 300e6)`)
+	p.advance(300)
 	p.until(`balsa.session.member(5).in === "learner"`)
-	p.js(nil, `await balsa.session.advance(balsa.session.state.t + 900e6)`)
+	p.advance(900)
 	p.toALeaderBut(5)
 	p.choose(5)
 	p.act("promote")
-	p.js(nil, `await balsa.session.advance(balsa.session.state.t + 600e6)`)
+	p.advance(600)
 	p.act("remove")
-	p.js(nil, `await balsa.session.advance(balsa.session.state.t + 900e6)`)
+	p.advance(900)
 	p.act("add")
 	p.choose(4)
 	p.act("lie")
@@ -127,12 +134,12 @@ func TestEveryControl(t *testing.T) {
 		p.change(`#panel-do select[name="kind"]`, kind)
 		p.change(`#panel-do select[name="client"]`, fmt.Sprint(i%4+1))
 		if i == 4 {
-			p.js(nil, `await balsa.session.advance(balsa.session.state.t + 3000e6)`)
+			p.advance(3000)
 		}
 		p.gives("client", func() { p.click("#ask") })
 	}
 	p.lasso(t)
-	p.js(nil, `await balsa.session.advance(balsa.session.state.t + 500e6)`)
+	p.advance(500)
 
 	var done []string
 	p.js(&done, `[...new Set(balsa.session.branch.run.inputs.map((i) => i.do))]`)
