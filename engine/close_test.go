@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/balsa-raft/balsa/raft"
 )
@@ -162,4 +163,45 @@ func TestAGroupThatWasRemovedCanBeFoundedAnew(t *testing.T) {
 		}
 	}
 	c.propose(1, 1)
+}
+
+// TestAGroupThatIsStartedAgainKnowsItsVote: a vote that was on its way to the disk when the group was stopped gets there, and so does the message that tells of it. A
+// life that began without it would vote again in the same term.
+func TestAGroupThatIsStartedAgainKnowsItsVote(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStepper(t, 3, nil)
+		s.startAll()
+		h, candidate := s.hosts[1], s.hosts[2].Group(1)
+		s.drop, h.noSync = cut(1), true
+		candidate.post(func() { candidate.core.Campaign() })
+		s.settle()
+		term := candidate.core.Term()
+		if now := h.Group(1).core.Term(); now != term {
+			t.Fatalf("member 2 is in term %d, and was asked for its vote in term %d", now, term)
+		}
+		if err := h.Stop(1); err != nil {
+			t.Fatal(err)
+		}
+		var again *Group
+		go func() {
+			var err error
+			if again, err = h.Start(StartOptions{Group: 1, Self: 2, Machine: &pile{}}); err != nil {
+				t.Error(err)
+			}
+		}()
+		synctest.Wait()
+		if again != nil {
+			t.Errorf("it is started in term %d, before its vote in term %d is durable", again.core.Term(), term)
+		}
+		h.noSync = false
+		s.settle()
+		synctest.Wait()
+		if again == nil || again.core.Term() != term {
+			t.Fatalf("after that it is started as %v", again)
+		}
+		s.until("the candidate got the vote", func() bool { return candidate.isLeader() })
+		if n := len(h.ended); n != 0 {
+			t.Errorf("%d groups are remembered as ended", n)
+		}
+	})
 }

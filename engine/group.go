@@ -47,6 +47,7 @@ type Group struct {
 	leaderDisk uint64
 	// suspect is a leader whose host hung up. What it might not get is held until it is heard again, or another one leads.
 	suspect raft.MemberID
+	dropped bool // the last turn was given
 
 	// Shared with the other stages.
 	pendingBytes atomic.Int64
@@ -64,6 +65,8 @@ type Group struct {
 	captured atomic.Pointer[SnapshotWriter]
 	// removal is written by the last turn, behind all that the group has written.
 	removal atomic.Pointer[persist]
+	// written is closed when the group is, and all that it has written is durable.
+	written chan struct{}
 }
 
 // leadership is who leads in which term; changed is closed when that is no longer so.
@@ -111,7 +114,7 @@ func restoreGroup(h *Host, o StartOptions) (*Group, error) {
 		heapIndex: -1,
 		addresses: map[raft.MemberID]string{}, routes: map[raft.MemberID]string{},
 		forwards: map[uint64]*forward{}, forwarded: map[forwarder]uint64{}, transfers: map[raft.MemberID]*transfer{},
-		done: make(chan struct{}),
+		done: make(chan struct{}), written: make(chan struct{}),
 	}
 	g.apply.idle = make(chan struct{})
 	g.durable, _ = o.Machine.(DurableStateMachine)

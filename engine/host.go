@@ -95,6 +95,7 @@ type Host struct {
 
 	mu     sync.RWMutex
 	groups map[raft.GroupID]*Group
+	ended  map[raft.GroupID]chan struct{} // of groups that were stopped, until all that they wrote is durable
 
 	ready readyGroups
 	jobs  jobQueue
@@ -132,7 +133,7 @@ func NewHost(o Options, notify func(stage Stage, worker int)) (*Host, error) {
 		return nil, err
 	}
 	h := &Host{
-		options: o, store: store, groups: map[raft.GroupID]*Group{}, notify: notify,
+		options: o, store: store, groups: map[raft.GroupID]*Group{}, ended: map[raft.GroupID]chan struct{}{}, notify: notify,
 		failed: make(chan struct{}), closed: make(chan struct{}),
 	}
 	if h.notify == nil {
@@ -158,7 +159,8 @@ type StartOptions struct {
 }
 
 // Start restores the group from the log, or makes it, and begins to take part in it. It reads the disk and may restore a snapshot, so it
-// may take a while; other groups are not held up.
+// may take a while; other groups are not held up. If the group was stopped just before, it waits until all that it had written is durable: who steps the host by
+// itself gives it a Turn and a Sync between the two.
 func (h *Host) Start(o StartOptions) (*Group, error) {
 	if err := h.err(); err != nil {
 		return nil, err
@@ -169,9 +171,14 @@ func (h *Host) Start(o StartOptions) (*Group, error) {
 		return nil, fmt.Errorf("balsa: group %d is already running on this host, or about to start or to end", o.Group)
 	}
 	h.groups[o.Group] = nil // nobody else may start it meanwhile
+	ended := h.ended[o.Group]
 	h.mu.Unlock()
 
-	g, err := restoreGroup(h, o)
+	var g *Group
+	err := h.settled(ended)
+	if err == nil {
+		g, err = restoreGroup(h, o)
+	}
 	if err == nil {
 		g.worker.mu.Lock()
 		g.worker.groups[g] = struct{}{}
@@ -197,11 +204,45 @@ func (h *Host) Start(o StartOptions) (*Group, error) {
 
 // Stop ends this host's part in a group until it is started again; what is on disk stays. It returns once the machine is no longer used.
 func (h *Host) Stop(id raft.GroupID) error {
-	if _, err := h.stop(id); err != nil {
+	g, err := h.stop(id)
+	if err != nil {
 		return err
 	}
-	h.forget(id)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.groups, id)
+	select {
+	case <-g.written:
+	default:
+		h.ended[id] = g.written
+	}
 	return nil
+}
+
+// settled waits until all is durable that a group wrote before it ended, if there was one. Its vote and its entries may still be on their way to the log: a life that
+// began without them might vote again in the same term.
+func (h *Host) settled(ended chan struct{}) error {
+	if ended == nil {
+		return nil
+	}
+	select {
+	case <-ended:
+		return nil
+	case <-h.failed:
+		return h.Err()
+	case <-h.closed:
+		return ErrClosed
+	}
+}
+
+// hasWritten notes that nothing of an ended group is on its way to the log any more.
+func (h *Host) hasWritten(g *Group) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	close(g.written)
+	if h.ended[g.id] == g.written {
+		delete(h.ended, g.id)
+	}
 }
 
 // stop ends a group, which nobody may start before it is forgotten.

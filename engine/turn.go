@@ -334,7 +334,7 @@ func (g *Group) watchDisk() {
 	}
 }
 
-// drop is the last turn of a closed group.
+// drop is the last turn of a closed group; more of them may follow.
 func (g *Group) drop() {
 	err := g.closeReason()
 	for _, c := range append(g.held, g.spare.calls...) {
@@ -350,6 +350,10 @@ func (g *Group) drop() {
 	g.dropCaptured()
 	if p := g.removal.Swap(nil); p != nil {
 		g.worker.persists = append(g.worker.persists, *p)
+	}
+	if !g.dropped {
+		g.dropped = true
+		g.worker.persists = append(g.worker.persists, persist{group: g, then: func() { g.host.hasWritten(g) }})
 	}
 	g.spare.reset()
 	g.worker.mu.Lock()
