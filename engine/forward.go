@@ -86,16 +86,19 @@ func (g *Group) receiveForward(from string, m *ForwardRequest) {
 	g.worker.envelopes = append(g.worker.envelopes, Envelope{Group: g.id, To: from, Message: reply})
 }
 
-// How many forwarders a group remembers: of one host, and of all. Whoever invents names is not served beyond that, and those that are known are. A host
-// has one member of a group at a time, and a few over its life.
+// How many forwarders a group remembers that are no members of it: of one host, and of all. Whoever invents names is not served beyond that; those that are known
+// are, and the members of the configuration. A host has one member of a group at a time, and a few over its life.
 const (
 	maxForwardersOfHost = 64
 	maxForwarders       = 4096
 )
 
-// mayForward tells whether there is room to remember what somebody has forwarded.
+// mayForward tells whether there is room to remember what somebody has forwarded. For a member there always is, however many names others have invented before.
 func (g *Group) mayForward(who forwarder) bool {
 	if _, known := g.forwarded[who]; known {
+		return true
+	}
+	if address, member := g.addresses[who.member]; member && address == who.address {
 		return true
 	}
 	ofHost := 0

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -213,30 +214,53 @@ func TestAForwardedRequestThatArrivesTwiceIsAppliedOnce(t *testing.T) {
 	}
 }
 
-// Whoever invents names does not make a leader remember all of them, and who is known is served all the same.
+// Whoever invents names does not make a leader remember all of them, and who is known is served all the same, as are members that come later.
 func TestInventedForwardersAreNotRemembered(t *testing.T) {
-	s := newStepper(t, 1, nil)
+	s := newStepper(t, 3, nil)
 	leader := s.startAll()
-	var codes []ForwardCode
-	s.seen = func(e Envelope) { codes = append(codes, e.Message.(*ForwardReply).Code) }
-	forward := func(from raft.MemberID, id uint64) {
+	var code ForwardCode
+	s.seen = func(e Envelope) {
+		if m, ok := e.Message.(*ForwardReply); ok {
+			code = m.Code
+		}
+	}
+	forward := func(address string, from raft.MemberID, id uint64) ForwardCode {
+		code = 0
 		leader.post(func() {
 			data := text(int(id), 20)
-			leader.receiveForward("elsewhere:1", &ForwardRequest{
+			leader.receiveForward(address, &ForwardRequest{
 				Header: raft.Header{From: from, To: 1, Term: leader.core.Term()}, ID: id, Op: ForwardProposal, Sum: raft.Sum(data), Data: data,
 			})
 		})
 		s.settle()
+		return code
 	}
-	for id := range raft.MemberID(1000) {
-		forward(100+id, 1)
+	for i := range maxForwardersOfHost + 10 {
+		want := ForwardAccepted
+		if i >= maxForwardersOfHost {
+			want = ForwardOverloaded
+		}
+		if got := forward("elsewhere:1", raft.MemberID(100+i), 1); got != want {
+			t.Fatalf("invented name %d is answered %v, want %v", i, got, want)
+		}
 	}
-	forward(100, 2)
-	if n := len(leader.forwarded); n != maxForwardersOfHost {
-		t.Errorf("the leader remembers %d of 1000 invented names, want %d", n, maxForwardersOfHost)
+	for i := 0; len(leader.forwarded) < maxForwarders; i++ {
+		forward(fmt.Sprintf("elsewhere:%d", 2+i/maxForwardersOfHost), raft.MemberID(100+i%maxForwardersOfHost), 1)
 	}
-	if len(codes) != 1001 || codes[0] != ForwardAccepted || codes[999] != ForwardOverloaded || codes[1000] != ForwardAccepted {
-		t.Errorf("%d answers, the first %v, the last invented %v, the known one %v", len(codes), codes[0], codes[999], codes[1000])
+	if got := forward("nowhere:1", 100, 1); got != ForwardOverloaded || len(leader.forwarded) != maxForwarders {
+		t.Errorf("one more is answered %v, and %d are remembered, at most %d should be", got, len(leader.forwarded), maxForwarders)
+	}
+	if got := forward("elsewhere:1", 100, 2); got != ForwardAccepted {
+		t.Errorf("one that is known is answered %v", got)
+	}
+	if got := forward(addressOf(2), 2, 1); got != ForwardAccepted {
+		t.Errorf("a member is answered %v", got)
+	}
+	if got := forward(addressOf(2), 2, 1); got != ForwardIndeterminate {
+		t.Errorf("a copy of that is answered %v", got)
+	}
+	if got := forward("elsewhere:99", 2, 1); got != ForwardOverloaded {
+		t.Errorf("somebody else under its name is answered %v", got)
 	}
 }
 
