@@ -12,41 +12,64 @@ import (
 // write a piece of a file, lengthy ones all of a state. A member that catches up, and the next segment of the log, do not wait for a lengthy one.
 type jobQueue struct {
 	mu      sync.Mutex
-	brief   []func()
-	lengthy []func()
+	brief   []job
+	lengthy []job
+}
+
+type job struct {
+	run func()
+	// last says that it has to be run even if the host is closed before.
+	last bool
 }
 
 // background queues a brief job.
-func (h *Host) background(job func()) {
-	h.jobs.mu.Lock()
-	h.jobs.brief = append(h.jobs.brief, job)
-	h.jobs.mu.Unlock()
-	h.notify(StageBackground, 0)
-}
+func (h *Host) background(run func()) { h.queueJob(&h.jobs.brief, job{run: run}) }
 
 // lengthy queues a job that takes as long as a state is large.
-func (h *Host) lengthy(job func()) {
+func (h *Host) lengthy(run func()) { h.queueJob(&h.jobs.lengthy, job{run: run}) }
+
+// behind queues a brief job that closes what those before it use.
+func (h *Host) behind(run func()) { h.queueJob(&h.jobs.brief, job{run: run, last: true}) }
+
+func (h *Host) queueJob(jobs *[]job, j job) {
 	h.jobs.mu.Lock()
-	h.jobs.lengthy = append(h.jobs.lengthy, job)
+	*jobs = append(*jobs, j)
 	h.jobs.mu.Unlock()
 	h.notify(StageBackground, 0)
 }
 
 // run takes the first job of a queue and runs it; false if there is none.
-func (q *jobQueue) run(jobs *[]func()) bool {
+func (q *jobQueue) run(jobs *[]job) bool {
+	j, ok := q.take(jobs)
+	if ok {
+		j.run()
+	}
+	return ok
+}
+
+func (q *jobQueue) take(jobs *[]job) (j job, ok bool) {
 	q.mu.Lock()
-	var job func()
-	if len(*jobs) > 0 {
-		job = (*jobs)[0]
-		(*jobs)[0] = nil
-		*jobs = (*jobs)[1:]
+	defer q.mu.Unlock()
+	if len(*jobs) == 0 {
+		return job{}, false
 	}
-	q.mu.Unlock()
-	if job == nil {
-		return false
+	j = (*jobs)[0]
+	(*jobs)[0] = job{}
+	*jobs = (*jobs)[1:]
+	return j, true
+}
+
+// finish runs what has to be run of the brief jobs that nobody will run any more.
+func (q *jobQueue) finish() {
+	for {
+		j, ok := q.take(&q.brief)
+		if !ok {
+			return
+		}
+		if j.last {
+			j.run()
+		}
 	}
-	job()
-	return true
 }
 
 // Background is one pass of the Background stage: it runs one job, or makes the next segment of the log ready, and reports whether there was anything to do.

@@ -408,6 +408,7 @@ func (h *Host) Close() error {
 		h.closeGroups()
 		h.wakeAll()
 		h.loops.Wait()
+		h.jobs.finish()
 		err = h.options.Log.Close()
 	})
 	return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/balsa-raft/balsa/raft"
@@ -28,10 +29,36 @@ type transfer struct {
 	meta        raft.SnapshotMeta
 	file        *snapshotFile // nil until there is a snapshot to send
 	opening     bool          // a snapshot is there, and its file about to be opened
+	opened      handedFile    // the file on its way from the Background stage to the turn
 	acked, sent int64
 	begun       bool          // the first chunk has been sent
 	progress    time.Duration // when the follower last had more, or the transfer began
 	resend      time.Duration // when to send again what was not acknowledged
+}
+
+// handedFile is a file that one stage opens and another takes over, unless that one is not interested any more, as when its group was closed. Somebody closes it in any case.
+type handedFile struct {
+	file     atomic.Pointer[snapshotFile]
+	unwanted atomic.Bool
+}
+
+// give hands the file over. It is closed here if nobody will take it.
+func (h *handedFile) give(file *snapshotFile) {
+	h.file.Store(file)
+	if h.unwanted.Load() {
+		h.drop()
+	}
+}
+
+// take is what was given and not yet taken.
+func (h *handedFile) take() *snapshotFile { return h.file.Swap(nil) }
+
+// drop says that nobody will take the file, and closes it if it was given already.
+func (h *handedFile) drop() {
+	h.unwanted.Store(true)
+	if file := h.take(); file != nil {
+		file.Close()
+	}
 }
 
 // startTransfer begins to get a snapshot on its way; driveTransfers goes on with it in the same turn.
@@ -47,7 +74,7 @@ func (g *Group) provide(t *transfer) {
 	switch {
 	case t.opening:
 	case g.compact.snapshotIndex >= g.core.FirstIndex()-1 && g.compact.snapshotIndex > 0:
-		g.openTransfer(t.to)
+		g.openTransfer(t)
 	case !g.compact.running:
 		g.compact.running = true
 		g.writeSnapshot(func(_ raft.SnapshotMeta, err error) {
@@ -69,7 +96,7 @@ func (g *Group) writeSnapshot(then func(raft.SnapshotMeta, error)) {
 			then(meta, err)
 			for _, to := range g.transferTargets() {
 				if t := g.transfers[to]; t.file == nil && !t.opening && err == nil {
-					g.openTransfer(to)
+					g.openTransfer(t)
 				} else if t.file == nil && !t.opening {
 					g.endTransfer(t, false)
 				}
@@ -115,29 +142,28 @@ func (g *Group) dropCaptured() {
 }
 
 // openTransfer opens the newest snapshot for a waiting transfer.
-func (g *Group) openTransfer(to raft.MemberID) {
+func (g *Group) openTransfer(t *transfer) {
 	least := g.core.FirstIndex() - 1
-	g.transfers[to].opening = true
+	t.opening = true
 	g.host.lengthy(func() {
 		file, err := g.host.store.newest(g.id, func(m raft.SnapshotMeta) bool { return m.Index >= least })
+		t.opened.give(file)
 		g.post(func() {
-			t := g.transfers[to]
-			switch {
-			case t == nil || t.file != nil:
-				if file != nil {
-					file.Close()
-				}
-			case err != nil || file == nil || file.meta.Index < g.core.FirstIndex()-1:
+			if g.transfers[t.to] != t {
+				return
+			}
+			file := t.opened.take()
+			if err != nil || file == nil || file.meta.Index < g.core.FirstIndex()-1 {
 				if file != nil {
 					file.Close()
 				}
 				g.compact.snapshotIndex = 0 // the file is gone or damaged: the next attempt writes a new one
 				g.endTransfer(t, false)
-			default:
-				t.meta, t.file, t.opening, t.progress = file.meta, file, false, g.worker.now
-				g.host.options.Logger.Info("sending a snapshot to a member that is behind the log", "group", uint64(g.id), "member", uint64(to),
-					"index", uint64(file.meta.Index), "bytes", file.size)
+				return
 			}
+			t.meta, t.file, t.opening, t.progress = file.meta, file, false, g.worker.now
+			g.host.options.Logger.Info("sending a snapshot to a member that is behind the log", "group", uint64(g.id), "member", uint64(t.to),
+				"index", uint64(file.meta.Index), "bytes", file.size)
 		})
 	})
 }
@@ -243,8 +269,9 @@ func (g *Group) endTransfer(t *transfer, ok bool) {
 
 // closeTransfer closes the file behind the reads that are still queued.
 func (g *Group) closeTransfer(t *transfer) {
+	t.opened.drop()
 	if file := t.file; file != nil {
-		g.host.background(func() { file.Close() })
+		g.host.behind(func() { file.Close() })
 	}
 }
 

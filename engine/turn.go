@@ -353,6 +353,7 @@ func (g *Group) drop() {
 	}
 	if !g.dropped {
 		g.dropped = true
+		g.host.behind(g.abandonReceiving)
 		g.worker.persists = append(g.worker.persists, persist{group: g, then: func() { g.host.hasWritten(g) }})
 	}
 	g.spare.reset()
