@@ -69,6 +69,10 @@ func (c *Core) checkLog() error {
 	}
 	held := 0
 	for _, piece := range l.window.pieces {
+		// By their first entries the others are found.
+		if at := l.first + Index(held); len(piece) == 0 || piece[0].Index != at {
+			return fmt.Errorf("piece of %d entries in the window is not at %d", len(piece), at)
+		}
 		held += len(piece)
 	}
 	if held != l.window.count {

@@ -50,6 +50,8 @@ func TestCheckSeesWhatIsWrong(t *testing.T) {
 		"messages in flight":          {lead, func(c *Core) { c.leading.peer(2).inflight.count = 999 }},
 		"window weighs":               {follow, func(c *Core) { c.log.bytes++ }},
 		"entry 2@9 is out of place":   {follow, func(c *Core) { c.log.window.at(2).Term = 9 }},
+		"piece of 3 entries":          {follow, func(c *Core) { c.log.window.at(1).Index = 2 }},
+		"piece of 0 entries":          {follow, func(c *Core) { c.log.window.pieces = append(c.log.window.pieces, nil) }},
 		"does not end the log":        {follow, func(c *Core) { c.log.window.truncate(2) }},
 		"window begins at 3": {follow, func(c *Core) {
 			c.log.window.dropFront(2)
