@@ -8,6 +8,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/balsa-raft/balsa/internal/handover"
 )
 
 // sniffTimeout is how long a client may take to say what it speaks.
@@ -25,7 +27,7 @@ var (
 // four bytes it costs a connection one comparison per read.
 type splitter struct {
 	base         net.Listener
-	http1, http2 *subListener
+	http1, http2 *handover.Listener
 	logger       *slog.Logger
 
 	mu       sync.Mutex
@@ -36,7 +38,7 @@ type splitter struct {
 
 func newSplitter(base net.Listener, logger *slog.Logger) *splitter {
 	s := &splitter{base: base, logger: logger, sniffing: map[net.Conn]struct{}{}}
-	s.http1, s.http2 = newSubListener(base.Addr()), newSubListener(base.Addr())
+	s.http1, s.http2 = handover.New(base.Addr(), 0), handover.New(base.Addr(), 0)
 	return s
 }
 
@@ -79,12 +81,12 @@ func (s *splitter) sniff(conn net.Conn) {
 	}
 	s.untrack(conn)
 	to := s.protocol(head)
-	if err != nil || to == nil || !to.offer(&sniffedConn{Conn: conn, head: head}) {
+	if err != nil || to == nil || !to.Offer(handover.Replay(conn, head)) {
 		conn.Close()
 	}
 }
 
-func (s *splitter) protocol(head []byte) *subListener {
+func (s *splitter) protocol(head []byte) *handover.Listener {
 	if bytes.Equal(head, http2Preface) {
 		return s.http2
 	}
@@ -128,61 +130,4 @@ func (s *splitter) close() {
 	s.base.Close()
 	s.http1.Close()
 	s.http2.Close()
-}
-
-// subListener is what one of the two servers accepts from.
-type subListener struct {
-	address net.Addr
-	conns   chan net.Conn
-	done    chan struct{}
-	once    sync.Once
-}
-
-func newSubListener(address net.Addr) *subListener {
-	return &subListener{address: address, conns: make(chan net.Conn), done: make(chan struct{})}
-}
-
-// offer hands a connection over; false if nobody accepts any more.
-func (l *subListener) offer(conn net.Conn) bool {
-	select {
-	case l.conns <- conn:
-		return true
-	case <-l.done:
-		return false
-	}
-}
-
-// Accept implements net.Listener.
-func (l *subListener) Accept() (net.Conn, error) {
-	select {
-	case conn := <-l.conns:
-		return conn, nil
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-}
-
-// Close implements net.Listener.
-func (l *subListener) Close() error {
-	l.once.Do(func() { close(l.done) })
-	return nil
-}
-
-// Addr implements net.Listener.
-func (l *subListener) Addr() net.Addr { return l.address }
-
-// sniffedConn is a connection whose first bytes were read already.
-type sniffedConn struct {
-	net.Conn
-	head []byte
-}
-
-// Read implements net.Conn.
-func (c *sniffedConn) Read(p []byte) (int, error) {
-	if len(c.head) > 0 {
-		n := copy(p, c.head)
-		c.head = c.head[n:]
-		return n, nil
-	}
-	return c.Conn.Read(p)
 }

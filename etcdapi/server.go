@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/balsa-raft/balsa/etcdapi/front"
+	"github.com/balsa-raft/balsa/internal/handover"
 )
 
 // grpcOverhead is how much larger than a write a gRPC message may be: 512 KiB, as in etcd.
@@ -85,9 +86,9 @@ func (s *Server) GRPC() *grpc.Server { return s.grpc }
 // listeners, once each.
 func (s *Server) Serve(l net.Listener) error {
 	split := newSplitter(l, s.logger)
-	behind := newSubListener(l.Addr())
+	behind := handover.New(l.Addr(), 0)
 	results := make(chan error, 4)
-	go func() { results <- s.front.Serve(split.http2, behind.offer) }()
+	go func() { results <- s.front.Serve(split.http2, behind.Offer) }()
 	go func() { results <- s.grpc.Serve(behind) }()
 	go func() { results <- s.http.Serve(split.http1) }()
 	go func() { results <- split.run() }()

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/balsa-raft/balsa/engine"
+	"github.com/balsa-raft/balsa/internal/handover"
 	"github.com/balsa-raft/balsa/raft"
 	"github.com/balsa-raft/balsa/transport/wire"
 )
@@ -152,11 +154,8 @@ func newMemory() *memory {
 }
 
 type memoryListener struct {
+	*handover.Listener
 	network *memory
-	address memoryAddress
-	queue   chan net.Conn
-	closed  chan struct{}
-	once    sync.Once
 }
 
 type memoryAddress string
@@ -165,34 +164,21 @@ func (a memoryAddress) Network() string { return "memory" }
 func (a memoryAddress) String() string  { return string(a) }
 
 func (n *memory) listen(address string) *memoryListener {
-	l := &memoryListener{network: n, address: memoryAddress(address), queue: make(chan net.Conn), closed: make(chan struct{})}
+	l := &memoryListener{handover.New(memoryAddress(address), 0), n}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.listeners[address] = l
 	return l
 }
 
-func (l *memoryListener) Addr() net.Addr { return l.address }
-
-func (l *memoryListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.queue:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
+// Close takes the listener off the network, too.
 func (l *memoryListener) Close() error {
-	l.once.Do(func() {
-		close(l.closed)
-		l.network.mu.Lock()
-		defer l.network.mu.Unlock()
-		if l.network.listeners[string(l.address)] == l {
-			delete(l.network.listeners, string(l.address))
-		}
-	})
-	return nil
+	l.network.mu.Lock()
+	if address := l.Addr().String(); l.network.listeners[address] == l {
+		delete(l.network.listeners, address)
+	}
+	l.network.mu.Unlock()
+	return l.Listener.Close()
 }
 
 var errRefused = errors.New("connection refused")
@@ -206,12 +192,8 @@ func (n *memory) dial(ctx context.Context, _, address string) (net.Conn, error) 
 		return nil, errRefused
 	}
 	near, far := net.Pipe()
-	select {
-	case l.queue <- far:
-	case <-l.closed:
-		return nil, errRefused
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if !l.OfferUntil(far, ctx.Done()) {
+		return nil, cmp.Or(ctx.Err(), errRefused)
 	}
 	if wrap != nil {
 		return wrap(near), nil

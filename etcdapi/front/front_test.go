@@ -23,6 +23,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/balsa-raft/balsa/internal/handover"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -36,38 +38,6 @@ type house struct {
 	address string
 	entered chan context.Context // of requests that wait
 }
-
-// connections is a listener of what is put into it.
-type connections struct {
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-}
-
-func newConnections() *connections {
-	return &connections{conns: make(chan net.Conn), done: make(chan struct{})}
-}
-
-func (l *connections) offer(c net.Conn) bool {
-	select {
-	case l.conns <- c:
-		return true
-	case <-l.done:
-		return false
-	}
-}
-
-func (l *connections) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *connections) Close() error   { l.once.Do(func() { close(l.done) }); return nil }
-func (l *connections) Addr() net.Addr { return &net.TCPAddr{} }
 
 // open starts a house on a listener.
 func open(t testing.TB, l net.Listener) *house {
@@ -125,9 +95,9 @@ func open(t testing.TB, l net.Listener) *house {
 				}
 			}
 		}))
-	behind := newConnections()
+	behind := handover.New(&net.TCPAddr{}, 0)
 	var running sync.WaitGroup
-	running.Go(func() { _ = h.front.Serve(l, behind.offer) })
+	running.Go(func() { _ = h.front.Serve(l, behind.Offer) })
 	running.Go(func() { _ = h.grpc.Serve(behind) })
 	t.Cleanup(func() {
 		h.front.Close()

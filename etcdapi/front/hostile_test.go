@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/balsa-raft/balsa/internal/handover"
 )
 
 // actor is a client that does what a test tells it to, frame by frame.
@@ -257,10 +259,10 @@ func TestTheTableOfHeadersBecomesSmaller(t *testing.T) {
 
 // TestWhoDoesNotReadIsNotListenedTo: what a client asks for and does not take is bounded.
 func TestWhoDoesNotReadIsNotListenedTo(t *testing.T) {
-	l := newConnections()
+	l := handover.New(&net.TCPAddr{}, 0)
 	h := open(t, l)
 	ours, theirs := net.Pipe() // where nothing is taken that is not read
-	if !l.offer(theirs) {
+	if !l.Offer(theirs) {
 		t.Fatal("nobody takes the connection")
 	}
 	written := make(chan int)
@@ -315,10 +317,10 @@ func FuzzFrames(f *testing.F) {
 		_ = a.framer.WritePing(false, [8]byte{1})
 	}))
 	f.Fuzz(func(t *testing.T, frames []byte) {
-		l := newConnections()
+		l := handover.New(&net.TCPAddr{}, 0)
 		open(t, l)
 		ours, theirs := net.Pipe()
-		if !l.offer(theirs) {
+		if !l.Offer(theirs) {
 			t.Fatal("nobody takes the connection")
 		}
 		read := make(chan struct{})

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/balsa-raft/balsa/internal/handover"
 )
 
 // The peer port speaks two protocols: members exchange messages in Balsa's own, which begins with a magic; and whoever joins, and does not yet know
@@ -16,7 +18,7 @@ import (
 type splitListener struct {
 	conns chan acceptedConn
 	bases []net.Listener
-	web   *handedListener
+	web   *handover.Listener
 
 	closeOnce sync.Once
 	closed    chan struct{}
@@ -30,10 +32,13 @@ type acceptedConn struct {
 
 var httpBeginning = []byte("GET ")
 
+// maxHanded bounds the HTTP connections that wait to be served.
+const maxHanded = 16
+
 // splitPeers listens on all bases at once. What speaks HTTP goes to the returned listener's web.
 func splitPeers(bases []net.Listener) *splitListener {
 	s := &splitListener{conns: make(chan acceptedConn), bases: bases, closed: make(chan struct{})}
-	s.web = &handedListener{conns: make(chan net.Conn, maxHanded), addr: bases[0].Addr(), closed: make(chan struct{})}
+	s.web = handover.New(bases[0].Addr(), maxHanded)
 	for _, base := range bases {
 		s.running.Go(func() { s.accept(base) })
 	}
@@ -117,7 +122,7 @@ func (s *splitListener) Close() error {
 // sees it end.
 type sniffedConn struct {
 	net.Conn
-	web *handedListener
+	web *handover.Listener
 
 	mu     sync.Mutex
 	known  bool   // the decision is made
@@ -157,7 +162,8 @@ func (c *sniffedConn) sniff() error {
 	c.seen = start[:n]
 	if bytes.Equal(c.seen, httpBeginning) {
 		c.mu.Lock()
-		c.handed = c.web.offer(&replayedConn{Conn: c.Conn, seen: c.seen})
+		c.Conn.SetDeadline(time.Time{})
+		c.handed = c.web.TryOffer(handover.Replay(c.Conn, c.seen))
 		c.mu.Unlock()
 	}
 	c.known = true
@@ -179,70 +185,6 @@ func (c *sniffedConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
-	return nil
-}
-
-// replayedConn delivers what was seen already before the rest.
-type replayedConn struct {
-	net.Conn
-	seen []byte
-}
-
-func (c *replayedConn) Read(b []byte) (int, error) {
-	if len(c.seen) == 0 {
-		return c.Conn.Read(b)
-	}
-	n := copy(b, c.seen)
-	c.seen = c.seen[n:]
-	return n, nil
-}
-
-// maxHanded bounds the HTTP connections that wait to be served.
-const maxHanded = 16
-
-// handedListener is a listener of connections that another one accepted.
-type handedListener struct {
-	conns     chan net.Conn
-	addr      net.Addr
-	closeOnce sync.Once
-	closed    chan struct{}
-}
-
-// offer hands a connection over; false when too many wait already.
-func (l *handedListener) offer(c net.Conn) bool {
-	c.SetDeadline(time.Time{})
-	select {
-	case l.conns <- c:
-		return true
-	default:
-		return false
-	}
-}
-
-func (l *handedListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *handedListener) Addr() net.Addr { return l.addr }
-
-// Close ends Accept, and the connections that nobody accepted.
-func (l *handedListener) Close() error {
-	l.closeOnce.Do(func() {
-		close(l.closed)
-		for {
-			select {
-			case c := <-l.conns:
-				c.Close()
-			default:
-				return
-			}
-		}
-	})
 	return nil
 }
 
