@@ -35,8 +35,7 @@ func TestADiskThatFailsASnapshotStopsTheHost(t *testing.T) {
 			}
 			return wal.Fault{}
 		})
-		meta := raft.SnapshotMeta{Index: 3, Term: 1, Configuration: raft.Configuration{Members: []raft.Member{{ID: 1, Address: "a"}}}}
-		err = store.write(1, meta, adderSnapshot{1, 2, 3})
+		err = store.write(1, metaOfTest(3), adderSnapshot{1, 2, 3})
 		if err == nil || errors.Is(err, errSnapshotDisk) != c.stop {
 			t.Errorf("operation %d fails with %v: %v", c.kind, c.err, err)
 		}
@@ -53,15 +52,7 @@ func TestADiskThatFailsASnapshotStopsTheHost(t *testing.T) {
 
 // TestASnapshotThatCannotBeReadIsNotDamaged: an operator who is told that it is throws the member away.
 func TestASnapshotThatCannotBeReadIsNotDamaged(t *testing.T) {
-	fsys := wal.NewMemFS()
-	store, err := openSnapshotStore(fsys, "snap")
-	if err != nil {
-		t.Fatal(err)
-	}
-	meta := raft.SnapshotMeta{Index: 3, Term: 1, Configuration: raft.Configuration{Members: []raft.Member{{ID: 1, Address: "a"}}}}
-	if err := store.write(1, meta, adderSnapshot{1, 2, 3}); err != nil {
-		t.Fatal(err)
-	}
+	fsys, store := storeOfTest(t, make([]byte, 24))
 	any := func(raft.SnapshotMeta) bool { return true }
 	reads := 0
 	fsys.SetFault(func(op wal.Op) wal.Fault {
@@ -92,28 +83,8 @@ func TestASnapshotThatCannotBeReadIsNotDamaged(t *testing.T) {
 // file may do.
 func TestAMachineThatTripsOverRotIsNotToBlame(t *testing.T) {
 	const size, rotten = 2*bodyPiece + 5, 17
-	fsys := wal.NewMemFS()
-	store, err := openSnapshotStore(fsys, "snap")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for index := raft.Index(3); index < 5; index++ {
-		meta := raft.SnapshotMeta{Index: index, Term: 1, Configuration: raft.Configuration{Members: []raft.Member{{ID: 1, Address: "a"}}}}
-		if err := store.write(1, meta, bodyOfTest(make([]byte, size))); err != nil {
-			t.Fatal(err)
-		}
-	}
-	names, _, err := store.list(1, snapshotSuffix)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := fsys.Open(names[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.WriteAt([]byte{1}, rotten); err != nil {
-		t.Fatal(err)
-	}
+	fsys, store := storeOfTest(t, make([]byte, size), make([]byte, size))
+	rot(t, store, rotten, 1)
 	nonsense := errors.New("not a state of mine")
 	picky := func(fromIndex raft.Index) (raft.SnapshotMeta, bool, error) {
 		accept := func(m raft.SnapshotMeta) bool { return m.Index >= fromIndex }
@@ -164,35 +135,15 @@ func TestAMachineThatTripsOverRotIsNotToBlame(t *testing.T) {
 func TestNobodyGetsTheEndOfADamagedSnapshot(t *testing.T) {
 	for _, c := range []struct{ size, rot int }{{0, -1}, {1, 0}, {bodyPiece, 17}, {bodyPiece + 1, 17}, {3 * bodyPiece, 3*bodyPiece - 1}, {3*bodyPiece + 5, 0}} {
 		for _, spare := range []bool{false, true} {
-			fsys := wal.NewMemFS()
-			store, err := openSnapshotStore(fsys, "snap")
-			if err != nil {
-				t.Fatal(err)
-			}
 			body := make([]byte, c.size)
 			for i := range body {
 				body[i] = byte(i % 251)
 			}
-			for index := raft.Index(3); index < 5; index++ {
-				meta := raft.SnapshotMeta{Index: index, Term: 1, Configuration: raft.Configuration{Members: []raft.Member{{ID: 1, Address: "a"}}}}
-				if err := store.write(1, meta, bodyOfTest(body)); err != nil {
-					t.Fatal(err)
-				}
-			}
+			_, store := storeOfTest(t, body, body)
 			want := raft.Index(4)
 			if c.rot >= 0 {
 				want = 3 // the older one is intact
-				names, _, err := store.list(1, snapshotSuffix)
-				if err != nil {
-					t.Fatal(err)
-				}
-				f, err := fsys.Open(names[0])
-				if err != nil {
-					t.Fatal(err)
-				}
-				if _, err := f.WriteAt([]byte{^body[c.rot]}, int64(c.rot)); err != nil {
-					t.Fatal(err)
-				}
+				rot(t, store, int64(c.rot), ^body[c.rot])
 				// The sender finds it too, before it has sent all.
 				damaged, err := store.newest(1, func(raft.SnapshotMeta) bool { return true })
 				if err != nil {
@@ -234,17 +185,7 @@ func TestNobodyGetsTheEndOfADamagedSnapshot(t *testing.T) {
 
 // TestALargeSnapshotIsRemovedAPieceAtATime, and a crash in between leaves nothing that is taken for a snapshot, or that stays for ever.
 func TestALargeSnapshotIsRemovedAPieceAtATime(t *testing.T) {
-	fsys := wal.NewMemFS()
-	store, err := openSnapshotStore(fsys, "snap")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for index := raft.Index(3); index < 5; index++ {
-		meta := raft.SnapshotMeta{Index: index, Term: 1, Configuration: raft.Configuration{Members: []raft.Member{{ID: 1, Address: "a"}}}}
-		if err := store.write(1, meta, bodyOfTest(make([]byte, 5*shrinkPiece))); err != nil {
-			t.Fatal(err)
-		}
-	}
+	fsys, store := storeOfTest(t, make([]byte, 5*shrinkPiece), make([]byte, 5*shrinkPiece))
 	cuts, rests := 0, 0
 	store.rest = func() { rests++ }
 	fsys.SetFault(func(op wal.Op) wal.Fault {
@@ -266,6 +207,42 @@ func TestALargeSnapshotIsRemovedAPieceAtATime(t *testing.T) {
 	store.prune(1, 4, false)
 	if names, err = fsys.List("snap"); err != nil || len(names) != 1 || cuts < 6 || rests != cuts {
 		t.Errorf("in the end there are %q, %v, after %d cuts and %d rests", names, err, cuts, rests)
+	}
+}
+
+func metaOfTest(index raft.Index) raft.SnapshotMeta {
+	return raft.SnapshotMeta{Index: index, Term: 1, Configuration: raft.Configuration{Members: []raft.Member{{ID: 1, Address: "a"}}}}
+}
+
+// storeOfTest makes a store with snapshots of group 1 that have these bodies, from index 3 on.
+func storeOfTest(t *testing.T, bodies ...[]byte) (*wal.MemFS, *snapshotStore) {
+	t.Helper()
+	fsys := wal.NewMemFS()
+	store, err := openSnapshotStore(fsys, "snap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, body := range bodies {
+		if err := store.write(1, metaOfTest(raft.Index(3+i)), bodyOfTest(body)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return fsys, store
+}
+
+// rot changes a byte of the newest snapshot.
+func rot(t *testing.T, store *snapshotStore, at int64, to byte) {
+	t.Helper()
+	names, _, err := store.list(1, snapshotSuffix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := store.fs.Open(names[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte{to}, at); err != nil {
+		t.Fatal(err)
 	}
 }
 
