@@ -43,6 +43,16 @@ type writing struct {
 	// wanted says that somebody has read since the last Apply: it is likely that somebody does again, who would have to wait.
 	wanted atomic.Bool
 	closed bool // nothing is written any more; guarded by mu
+
+	// What was applied, whether the database has it or not.
+	revision, compacted atomic.Int64
+	applied             atomic.Uint64
+}
+
+func (w *writing) reached(st state) {
+	w.compacted.Store(st.compacted)
+	w.revision.Store(st.revision)
+	w.applied.Store(uint64(st.applied))
 }
 
 // What was applied is written when it is more than this, so that memory stays bounded, no batch exceeds a memtable, and the first one who reads after many writes does not wait for long.
@@ -66,6 +76,7 @@ func (a *applier) begin(g *generation) {
 	a.view = view{from: g.db, pending: &a.pending, find: &a.find, state: state{
 		applied: g.appliedIndex(), revision: g.revision.Load(), compacted: g.compacted.Load(),
 	}}
+	a.store.writing.reached(a.view.state)
 }
 
 // Apply implements engine.StateMachine. Commands that the store has applied before are passed over, with empty results. When the store fails, what was not
@@ -76,7 +87,9 @@ func (s *Store) Apply(entries []engine.Entry) []engine.Result {
 	if err == nil {
 		s.writing.mu.Lock()
 		// The store has failed before anybody else may write: what waits may have half a command in it.
-		err = s.fail(s.apply.run(entries, out))
+		if err = s.fail(s.apply.run(entries, out)); err == nil {
+			s.writing.reached(s.apply.view.state)
+		}
 		s.writing.mu.Unlock()
 		g.release()
 	}

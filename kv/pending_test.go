@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -69,8 +70,6 @@ func TestEveryReaderSeesWhatWaits(t *testing.T) {
 			_, err = w.WriteTo(io.Discard)
 			return err
 		},
-		"revision":      func(s *Store) error { revision = s.Revision(); return nil },
-		"applied index": func(s *Store) error { revision = int64(s.AppliedIndex()) + 1; return nil },
 		"flush": func(s *Store) error {
 			err := s.Flush()
 			revision = int64(s.DurableIndex()) + 1
@@ -95,6 +94,34 @@ func TestEveryReaderSeesWhatWaits(t *testing.T) {
 				t.Fatalf("%d commands are written instead of %d", at, puts+1)
 			}
 		})
+	}
+}
+
+// How far a store is, it says without writing anything, and whoever holds up the writer: that is when somebody wants to know.
+func TestHowFarAStoreIsWaitsForNobody(t *testing.T) {
+	s := newStore(t)
+	s.Apply(entriesAfter(0, putsOf(20)...))
+	s.Apply(entriesAfter(20, CompactionCommand(&pb.CompactionRequest{Revision: 5})))
+	s.Apply(entriesAfter(21, putsOf(3)...))
+	s.writing.mu.Lock() // as by an Apply that waits for a disk that is stuck
+	said := make(chan [3]int64, 1)
+	go func() {
+		s.Size()
+		said <- [3]int64{s.Revision(), s.CompactedRevision(), int64(s.AppliedIndex())}
+	}()
+	giveUp := time.NewTimer(time.Minute)
+	defer giveUp.Stop()
+	select {
+	case at := <-said:
+		if at != [3]int64{24, 5, 24} {
+			t.Errorf("it says %v", at)
+		}
+	case <-giveUp.C:
+		t.Error("it waits")
+	}
+	s.writing.mu.Unlock()
+	if at := written(s); at != 21 {
+		t.Errorf("%d commands are written", at)
 	}
 }
 
@@ -235,6 +262,9 @@ func TestACommandThatFailsInItsMiddleIsNotWritten(t *testing.T) {
 	}
 	mustPut(t, s, "a", "1")
 	mustPut(t, s, "c", "1")
+	if err := s.settle(); err != nil {
+		t.Fatal(err)
+	}
 	applied, g := s.AppliedIndex(), s.current.Load()
 	if err := g.db.Set(append([]byte{prefixLatest}, "b"...), []byte{0xff}, pebble.NoSync); err != nil {
 		t.Fatal(err)

@@ -58,7 +58,9 @@ func (o *Options) setDefaults() {
 
 // Store is an engine.DurableStateMachine with etcd's key-value semantics.
 //
-// The methods of StateMachine are called by one goroutine at a time. All others may be called at any time from any goroutine, beside those too.
+// The methods of StateMachine are called by one goroutine at a time. All others may be called at any time from any goroutine, beside those too. Who reads keys or settings,
+// or hashes them, has first what was applied written to the database. That is memory, mostly; but if the disk is stuck and memory is full, readers wait as Apply does, for as
+// long as the disk takes, and no context ends that.
 type Store struct {
 	options Options
 	dir     string
@@ -132,19 +134,20 @@ func (s *Store) Close() error {
 	return errors.Join(flushErr, g.closeErr)
 }
 
-// Revision returns the current revision: that of the last change.
-func (s *Store) Revision() int64 { return s.settled().revision.Load() }
+// Revision returns the current revision: that of the last change. Like CompactedRevision and AppliedIndex it waits for nobody, whatever the disk does.
+func (s *Store) Revision() int64 {
+	// In the middle of an Apply the database may be ahead of what was noted last.
+	return max(s.writing.revision.Load(), s.current.Load().revision.Load())
+}
 
 // CompactedRevision returns the oldest revision that can be read, or -1 if nothing was ever compacted.
-func (s *Store) CompactedRevision() int64 { return s.settled().compacted.Load() }
+func (s *Store) CompactedRevision() int64 {
+	return max(s.writing.compacted.Load(), s.current.Load().compacted.Load())
+}
 
 // AppliedIndex returns the log index of the last command that was applied, 0 if there is none.
-func (s *Store) AppliedIndex() raft.Index { return s.settled().appliedIndex() }
-
-// settled is the current generation with all that was applied, or as far as it came if the store has failed.
-func (s *Store) settled() *generation {
-	_ = s.settle() // who cares asks for the error
-	return s.current.Load()
+func (s *Store) AppliedIndex() raft.Index {
+	return max(raft.Index(s.writing.applied.Load()), s.current.Load().appliedIndex())
 }
 
 // DurableIndex implements engine.DurableStateMachine.
@@ -182,9 +185,9 @@ func (s *Store) flush(g *generation) error {
 	return g.flush()
 }
 
-// Size returns the bytes that the store has on disk, and those of them that hold data that is in use.
+// Size returns the bytes that the store has on disk, and those of them that hold data that is in use. It does not wait for the disk.
 func (s *Store) Size() (total, inUse int64) {
-	g, err := s.read()
+	g, err := s.use()
 	if err != nil {
 		return 0, 0
 	}
