@@ -31,6 +31,7 @@ type applier struct {
 	batch   *pebble.Batch // to write what waits with; empty
 	// local says that the result of the running command is wanted.
 	local   bool
+	short   shortTxn // the running command, if it is one
 	results results
 	compact bool // there is a compaction in what waits
 }
@@ -390,7 +391,7 @@ func (a *applier) remove(lent []byte, r *record) error {
 }
 
 func (a *applier) txnCommand(body []byte) ([]byte, error) {
-	r, err := decodeTxn(body)
+	r, err := decodeTxn(body, &a.short)
 	if err != nil {
 		return nil, err
 	}
@@ -408,18 +409,35 @@ func (a *applier) txnCommand(body []byte) ([]byte, error) {
 		return nil, err
 	}
 	t := txn{ctx: context.Background(), view: &a.view, write: a}
-	response, err := t.run(r)
-	switch {
-	case err != nil || !a.local:
+	p, err := t.choose(r)
+	if err != nil {
 		return nil, err
-	case onlyPuts(response):
-		outcome := int64(2 * len(response.Responses))
-		if response.Succeeded {
-			outcome++
-		}
-		return a.results.short(codePuts, response.Header.Revision, outcome), nil
+	}
+	if puts := p.branch(r); onlyPuts(puts) {
+		return a.putAll(puts, p.succeeded)
+	}
+	response, err := t.finish(r, p)
+	if err != nil || !a.local {
+		return nil, err
 	}
 	return a.answer(response), nil
+}
+
+// putAll carries out the branch of a transaction whose response is a short one.
+func (a *applier) putAll(puts []*pb.RequestOp, succeeded bool) ([]byte, error) {
+	for _, op := range puts {
+		if err := a.set(putOf(op.GetRequestPut()), nil); err != nil {
+			return nil, err
+		}
+	}
+	if !a.local {
+		return nil, nil
+	}
+	outcome := int64(2 * len(puts))
+	if succeeded {
+		outcome++
+	}
+	return a.results.short(codePuts, a.view.revision(), outcome), nil
 }
 
 // fewChanges are so many that a scan may go through them all.

@@ -84,14 +84,17 @@ func (a *batches) apply(t testing.TB) {
 	}
 }
 
-// A put reads the record before it, in two allocations; nothing is allocated to decode it, to write it or to answer it.
+// A put reads the record before it, in two allocations, and a transaction that compares the key first reads it twice; nothing is allocated to decode them, to write what
+// they change or to answer them.
 func TestAPutAllocatesLittle(t *testing.T) {
-	const batch, allowed = 100, 3 * 100
-	a := newBatches(t, "put", true, batch)
-	for a.next < 20_000 { // every key is there
-		a.apply(t)
-	}
-	if n := testing.AllocsPerRun(20, func() { a.apply(t) }); n > allowed {
-		t.Errorf("%d puts make %v allocations, more than %d", batch, n, allowed)
+	const batch = 100
+	for kind, allowed := range map[string]float64{"put": 3 * batch, "txn": 4 * batch} {
+		a := newBatches(t, kind, true, batch)
+		for a.next < 20_000 { // every key is there
+			a.apply(t)
+		}
+		if n := testing.AllocsPerRun(20, func() { a.apply(t) }); n > allowed {
+			t.Errorf("%d times %s makes %v allocations, more than %v", batch, kind, n, allowed)
+		}
 	}
 }

@@ -65,7 +65,7 @@ func FuzzTxn(f *testing.F) {
 		if short.decode(data) && (libraryErr != nil || !proto.Equal(&short.request, want)) {
 			t.Fatalf("%v, the library says %v, %v", &short.request, want, libraryErr)
 		}
-		got, err := decodeTxn(data)
+		got, err := decodeTxn(data, new(shortTxn))
 		if (err == nil) != (libraryErr == nil) || err == nil && !proto.Equal(got, want) {
 			t.Fatalf("%v, %v, the library says %v, %v", got, err, want, libraryErr)
 		}

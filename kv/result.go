@@ -79,13 +79,13 @@ func putsResponse(revision int64, puts int, succeeded bool) *pb.TxnResponse {
 	return response
 }
 
-// onlyPuts tells whether putsResponse makes the same response.
-func onlyPuts(r *pb.TxnResponse) bool {
-	if len(r.Responses) > maxShortPuts {
+// onlyPuts tells whether putsResponse makes the response to a branch.
+func onlyPuts(branch []*pb.RequestOp) bool {
+	if len(branch) > maxShortPuts {
 		return false
 	}
-	for _, op := range r.Responses {
-		if put := op.GetResponsePut(); put == nil || put.PrevKv != nil {
+	for _, op := range branch {
+		if put := op.GetRequestPut(); put == nil || put.PrevKv {
 			return false
 		}
 	}

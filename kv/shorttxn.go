@@ -5,7 +5,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// shortTxn is a transaction that compares a key and puts one, as most do, in one piece of memory. The library makes a dozen of it, on each member.
+// shortTxn is a transaction that compares a key and puts one, as most do, in one piece of memory that is used again. The library makes a dozen of it, on each member.
 type shortTxn struct {
 	request  pb.TxnRequest
 	compares [1]*pb.Compare
@@ -29,9 +29,8 @@ type shortPut struct {
 	put    pb.PutRequest
 }
 
-// decodeTxn decodes an encoded TxnRequest, whose memory the request may share.
-func decodeTxn(data []byte) (*pb.TxnRequest, error) {
-	t := new(shortTxn)
+// decodeTxn decodes an encoded TxnRequest, whose memory the request may share. It may be in t, and then lasts until t is used again.
+func decodeTxn(data []byte, t *shortTxn) (*pb.TxnRequest, error) {
 	if t.decode(data) {
 		return &t.request, nil
 	}
@@ -41,6 +40,7 @@ func decodeTxn(data []byte) (*pb.TxnRequest, error) {
 
 // decode tells whether the request is one of compares and puts, with nothing in it that the library would refuse, merge or keep although it does not know it.
 func (t *shortTxn) decode(data []byte) bool {
+	*t = shortTxn{}
 	t.request.Compare, t.request.Success, t.request.Failure = t.compares[:0], t.success[:0], t.failure[:0]
 	compare, put := &t.compare, &t.put // the first ones; others have their own memory
 	for len(data) > 0 {
@@ -81,20 +81,17 @@ func (t *shortTxn) decode(data []byte) bool {
 
 func (c *shortCompare) decode(data []byte) bool {
 	for len(data) > 0 {
-		number, kind, n := protowire.ConsumeTag(data)
+		field, _, n := protowire.ConsumeTag(data)
 		if n < 0 {
 			return false
 		}
-		switch number {
+		switch field {
 		case 1, 2, 4, 5, 6:
-			if kind != protowire.VarintType {
+			number, value, rest, ok := nextVarint(data)
+			if !ok {
 				return false
 			}
-			value, m := protowire.ConsumeVarint(data[n:])
-			if m < 0 {
-				return false
-			}
-			data = data[n+m:]
+			data = rest
 			switch number {
 			case 1:
 				c.compare.Result = pb.Compare_CompareResult(int32(value))
@@ -140,11 +137,11 @@ func (p *shortPut) decode(data []byte) bool {
 	p.choice.RequestPut = &p.put
 	p.op.Request = &p.choice
 	for len(body) > 0 {
-		number, kind, n := protowire.ConsumeTag(body)
+		field, _, n := protowire.ConsumeTag(body)
 		if n < 0 {
 			return false
 		}
-		switch number {
+		switch field {
 		case 1, 2:
 			number, value, rest, ok := nextBytes(body)
 			if !ok {
@@ -156,14 +153,11 @@ func (p *shortPut) decode(data []byte) bool {
 				p.put.Value = value
 			}
 		case 3, 4, 5, 6:
-			if kind != protowire.VarintType {
+			number, value, rest, ok := nextVarint(body)
+			if !ok {
 				return false
 			}
-			value, m := protowire.ConsumeVarint(body[n:])
-			if m < 0 {
-				return false
-			}
-			body = body[n+m:]
+			body = rest
 			switch number {
 			case 3:
 				p.put.Lease = int64(value)
@@ -192,4 +186,17 @@ func nextBytes(data []byte) (number protowire.Number, value, rest []byte, ok boo
 		return 0, nil, nil, false
 	}
 	return number, value[:len(value):len(value)], data[n+m:], true
+}
+
+// nextVarint takes a field of a varint from the front.
+func nextVarint(data []byte) (number protowire.Number, value uint64, rest []byte, ok bool) {
+	number, kind, n := protowire.ConsumeTag(data)
+	if n < 0 || kind != protowire.VarintType {
+		return 0, 0, nil, false
+	}
+	value, m := protowire.ConsumeVarint(data[n:])
+	if m < 0 {
+		return 0, 0, nil, false
+	}
+	return number, value, data[n+m:], true
 }

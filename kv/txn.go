@@ -23,18 +23,29 @@ type txn struct {
 // path says which branch was taken, here and in each transaction nested in that branch.
 type path struct {
 	succeeded bool
-	nested    []*path
+	nested    []path
 }
 
 // run carries out the transaction. The error is a refusal, which has changed nothing, or says that the store has failed.
 func (t *txn) run(r *pb.TxnRequest) (*pb.TxnResponse, error) {
-	p, err := t.decide(r)
+	p, err := t.choose(r)
 	if err != nil {
 		return nil, err
 	}
-	if err := t.check(r, p); err != nil {
-		return nil, err
+	return t.finish(r, p)
+}
+
+// choose finds the branches, and that all on them can be carried out.
+func (t *txn) choose(r *pb.TxnRequest) (path, error) {
+	p, err := t.decide(r)
+	if err != nil {
+		return p, err
 	}
+	return p, t.check(r, p)
+}
+
+// finish carries out what was chosen.
+func (t *txn) finish(r *pb.TxnRequest, p path) (*pb.TxnResponse, error) {
 	response, err := t.carryOut(r, p)
 	if err != nil {
 		return nil, err
@@ -43,12 +54,12 @@ func (t *txn) run(r *pb.TxnRequest) (*pb.TxnResponse, error) {
 	return response, nil
 }
 
-func (t *txn) decide(r *pb.TxnRequest) (*path, error) {
-	p := &path{succeeded: true}
+func (t *txn) decide(r *pb.TxnRequest) (path, error) {
+	p := path{succeeded: true}
 	for _, c := range r.Compare {
 		holds, err := t.compare(c)
 		if err != nil {
-			return nil, err
+			return p, err
 		}
 		if p.succeeded = holds; !holds {
 			break
@@ -58,7 +69,7 @@ func (t *txn) decide(r *pb.TxnRequest) (*path, error) {
 		if request, isTxn := op.GetRequest().(*pb.RequestOp_RequestTxn); isTxn {
 			nested, err := t.decide(request.RequestTxn)
 			if err != nil {
-				return nil, err
+				return p, err
 			}
 			p.nested = append(p.nested, nested)
 		}
@@ -66,7 +77,7 @@ func (t *txn) decide(r *pb.TxnRequest) (*path, error) {
 	return p, nil
 }
 
-func (p *path) branch(r *pb.TxnRequest) []*pb.RequestOp {
+func (p path) branch(r *pb.TxnRequest) []*pb.RequestOp {
 	if p.succeeded {
 		return r.Success
 	}
@@ -76,6 +87,11 @@ func (p *path) branch(r *pb.TxnRequest) []*pb.RequestOp {
 // compare tells whether a compare holds: for all keys of its range. A key that is missing has zero for all numbers, and no value at all, so no compare of
 // values holds for it.
 func (t *txn) compare(c *pb.Compare) (bool, error) {
+	if len(c.RangeEnd) == 0 {
+		if r, known := t.view.pending.get(c.Key); known {
+			return compareFound(c, &r), nil
+		}
+	}
 	holds, found := true, false
 	err := t.view.scan(t.ctx, keyRangeOf(c.Key, c.RangeEnd), 0, func(_ []byte, r *record) error {
 		found = true
@@ -89,10 +105,16 @@ func (t *txn) compare(c *pb.Compare) (bool, error) {
 		return false, err
 	case found:
 		return holds, nil
-	case c.Target == pb.Compare_VALUE:
-		return false, nil
 	}
-	return compareRecord(c, &record{}), nil
+	return compareFound(c, &record{}), nil
+}
+
+// compareFound tells whether a compare holds for one key, whose record may not exist.
+func compareFound(c *pb.Compare, r *record) bool {
+	if !r.exists() && c.Target == pb.Compare_VALUE {
+		return false
+	}
+	return compareRecord(c, r)
 }
 
 func compareRecord(c *pb.Compare, r *record) bool {
@@ -123,7 +145,7 @@ func compareRecord(c *pb.Compare, r *record) bool {
 }
 
 // check looks at all operations on the path, one after the other: the first one that cannot be carried out says why the transaction is refused.
-func (t *txn) check(r *pb.TxnRequest, p *path) error {
+func (t *txn) check(r *pb.TxnRequest, p path) error {
 	nested := p.nested
 	for _, op := range p.branch(r) {
 		var err error
@@ -177,7 +199,7 @@ func (t *txn) checkRange(r *pb.RangeRequest) error {
 }
 
 // carryOut makes the changes and collects the responses. As in etcd, the header of a nested transaction is empty.
-func (t *txn) carryOut(r *pb.TxnRequest, p *path) (*pb.TxnResponse, error) {
+func (t *txn) carryOut(r *pb.TxnRequest, p path) (*pb.TxnResponse, error) {
 	branch, nested := p.branch(r), p.nested
 	response := &pb.TxnResponse{
 		Header: &pb.ResponseHeader{}, Succeeded: p.succeeded, Responses: make([]*pb.ResponseOp, 0, len(branch)),
