@@ -65,10 +65,17 @@ func checkTxn(r *pb.TxnRequest, maxOps int) error {
 		return err
 	}
 	// Overlaps are looked for only now that the sizes are known to be bounded.
-	if _, _, err := collectWrites(r.GetSuccess()); err != nil {
+	if err := checkWrites(r.GetSuccess()); err != nil {
 		return err
 	}
-	_, _, err := collectWrites(r.GetFailure())
+	return checkWrites(r.GetFailure())
+}
+
+func checkWrites(branch []*pb.RequestOp) error {
+	if len(branch) == 0 || len(branch) == 1 && branch[0].GetRequestTxn() == nil {
+		return nil // There is nothing that it could write twice.
+	}
+	_, _, err := collectWrites(branch)
 	return err
 }
 

@@ -27,13 +27,18 @@ func (a *API) interceptUnary(ctx context.Context, r any, info *grpc.UnaryServerI
 }
 
 func (a *API) answer(ctx context.Context, r any, handle grpc.UnaryHandler) (any, error) {
-	if a.learner.is(a.group) && !learnerServes(r) {
-		return nil, rpctypes.ErrGRPCNotSupportedForLearner
-	}
-	if err := a.requireLeader(ctx); err != nil {
+	if err := a.admit(ctx, learnerServes(r)); err != nil {
 		return nil, err
 	}
 	return handle(ctx, r)
+}
+
+// admit refuses what a learner does not serve, at a learner, and what wants a leader, where there is none.
+func (a *API) admit(ctx context.Context, learnerServes bool) error {
+	if a.learner.is(a.group) && !learnerServes {
+		return rpctypes.ErrGRPCNotSupportedForLearner
+	}
+	return a.requireLeader(ctx)
 }
 
 // interceptStream is the same for streams. A learner serves one: its snapshot.

@@ -62,6 +62,10 @@ func (s *kvService) Put(ctx context.Context, r *pb.PutRequest) (*pb.PutResponse,
 	if err != nil {
 		return nil, err
 	}
+	return s.putResponse(data)
+}
+
+func (s *kvService) putResponse(data []byte) (*pb.PutResponse, error) {
 	response, err := kv.PutResponse(data)
 	if err != nil {
 		return nil, storeError(err)
@@ -91,30 +95,37 @@ func (s *kvService) Txn(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse,
 	if err := checkTxn(r, s.MaxTxnOps); err != nil {
 		return nil, err
 	}
-	response, err := s.txn(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	response.Header = s.fill(response.Header)
-	return response, nil
-}
-
-func (s *kvService) txn(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, error) {
 	if isReadOnly(r) {
-		if !isSerializable(r) {
-			if err := s.barrier(ctx); err != nil {
-				return nil, err
-			}
-		}
-		response, err := s.store.ReadTxn(ctx, r)
-		return response, storeError(err)
+		return s.readTxn(ctx, r)
 	}
 	data, err := s.propose(ctx, kv.TxnCommand(r))
 	if err != nil {
 		return nil, err
 	}
+	return s.txnResponse(data)
+}
+
+func (s *kvService) readTxn(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, error) {
+	if !isSerializable(r) {
+		if err := s.barrier(ctx); err != nil {
+			return nil, err
+		}
+	}
+	response, err := s.store.ReadTxn(ctx, r)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	response.Header = s.fill(response.Header)
+	return response, nil
+}
+
+func (s *kvService) txnResponse(data []byte) (*pb.TxnResponse, error) {
 	response, err := kv.TxnResponse(data)
-	return response, storeError(err)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	response.Header = s.fill(response.Header)
+	return response, nil
 }
 
 // Compact forgets the history below a revision. With physical set it waits until this member has removed it from its disk.

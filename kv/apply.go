@@ -31,7 +31,7 @@ type applier struct {
 	batch   *pebble.Batch // to write what waits with; empty
 	// local says that the result of the running command is wanted.
 	local   bool
-	short   shortTxn // the running command, if it is one
+	short   ShortTxn // the running command, if it is one
 	results results
 	compact bool // there is a compaction in what waits
 }

@@ -40,6 +40,19 @@ func MetaCommand(name string, value []byte) []byte {
 	return append(append(b, name...), value...)
 }
 
+// EncodedPut makes the command of a request that DecodePut has decoded, out of what it was decoded from.
+func EncodedPut(data []byte) []byte { return prefixed(commandPut, data) }
+
+// EncodedTxn makes the command of a request that ShortTxn has decoded, out of what it was decoded from.
+func EncodedTxn(data []byte) []byte { return prefixed(commandTxn, data) }
+
+func prefixed(kind byte, data []byte) []byte {
+	b := make([]byte, 1+len(data))
+	b[0] = kind
+	copy(b[1:], data)
+	return b
+}
+
 func encodeCommand(kind byte, m proto.Message) []byte {
 	b := make([]byte, 1, 1+proto.Size(m))
 	b[0] = kind

@@ -26,8 +26,12 @@ func FuzzPut(f *testing.F) {
 		if n := testing.AllocsPerRun(1, func() { got, err = decodePut(data) }); n > 0 {
 			t.Fatalf("%v allocations", n)
 		}
-		r := &pb.PutRequest{}
-		if libraryErr := proto.Unmarshal(data, r); libraryErr != nil {
+		r, short := &pb.PutRequest{}, &pb.PutRequest{}
+		libraryErr := proto.Unmarshal(data, r)
+		if DecodePut(data, short) && (libraryErr != nil || !proto.Equal(short, r)) {
+			t.Fatalf("%v, the library says %v, %v", short, r, libraryErr)
+		}
+		if libraryErr != nil {
 			return // It refuses more: fields of a known number and an unknown type, keys that are no UTF-8.
 		}
 		if err != nil {
@@ -52,7 +56,7 @@ func FuzzTxn(f *testing.F) {
 		{Key: []byte("a"), Target: pb.Compare_LEASE, TargetUnion: &pb.Compare_Lease{Lease: 7}},
 	} {
 		r := &pb.TxnRequest{Compare: []*pb.Compare{c, {Key: []byte("k")}}, Success: []*pb.RequestOp{put, put}, Failure: []*pb.RequestOp{put}}
-		if c.Target != pb.Compare_LEASE && !new(shortTxn).decode(TxnCommand(r)[1:]) {
+		if c.Target != pb.Compare_LEASE && new(ShortTxn).Decode(TxnCommand(r)[1:]) == nil {
 			f.Fatalf("%v is not short", r)
 		}
 		f.Add(TxnCommand(r)[1:])
@@ -60,12 +64,12 @@ func FuzzTxn(f *testing.F) {
 		f.Add(TxnCommand(r)[1:])
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		short, want := new(shortTxn), &pb.TxnRequest{}
+		want := &pb.TxnRequest{}
 		libraryErr := proto.Unmarshal(data, want)
-		if short.decode(data) && (libraryErr != nil || !proto.Equal(&short.request, want)) {
-			t.Fatalf("%v, the library says %v, %v", &short.request, want, libraryErr)
+		if short := new(ShortTxn).Decode(data); short != nil && (libraryErr != nil || !proto.Equal(short, want)) {
+			t.Fatalf("%v, the library says %v, %v", short, want, libraryErr)
 		}
-		got, err := decodeTxn(data, new(shortTxn))
+		got, err := decodeTxn(data, new(ShortTxn))
 		if (err == nil) != (libraryErr == nil) || err == nil && !proto.Equal(got, want) {
 			t.Fatalf("%v, %v, the library says %v, %v", got, err, want, libraryErr)
 		}

@@ -37,21 +37,42 @@ func DeleteRangeResponse(data []byte) (*pb.DeleteRangeResponse, error) {
 
 // TxnResponse decodes the result of a TxnCommand.
 func TxnResponse(data []byte) (*pb.TxnResponse, error) {
+	if revision, puts, succeeded, ok := ShortTxnResult(data); ok {
+		return putsResponse(revision, puts, succeeded), nil
+	}
 	response := &pb.TxnResponse{}
-	revision, puts, err := decodeResult(data, response)
+	revision, _, err := decodeResult(data, response)
 	if err != nil {
 		return nil, err
 	}
 	if code(data[0]) == codePuts {
-		if puts < 0 || puts>>1 > maxShortPuts {
-			return nil, fmt.Errorf("%w: result %x is malformed", ErrCorrupt, data)
-		}
-		return putsResponse(revision, int(puts>>1), puts&1 != 0), nil
+		return nil, fmt.Errorf("%w: result %x is malformed", ErrCorrupt, data)
 	}
 	if response.Header == nil {
 		response.Header = &pb.ResponseHeader{Revision: revision}
 	}
 	return response, nil
+}
+
+// ShortPutResult returns the revision that the result of a PutCommand says, if that is all it says.
+func ShortPutResult(data []byte) (revision int64, ok bool) {
+	if len(data) == 0 || code(data[0]) != codeRevision {
+		return 0, false
+	}
+	revision, _, err := decodeResult(data, nil)
+	return revision, err == nil
+}
+
+// ShortTxnResult returns what the result of a TxnCommand says, if that is only that so many puts were carried out, at which revision, and whether the compares held.
+func ShortTxnResult(data []byte) (revision int64, puts int, succeeded, ok bool) {
+	if len(data) == 0 || code(data[0]) != codePuts {
+		return 0, 0, false, false
+	}
+	revision, outcome, err := decodeResult(data, nil)
+	if err != nil || outcome < 0 || outcome>>1 > maxShortPuts {
+		return 0, 0, false, false
+	}
+	return revision, int(outcome >> 1), outcome&1 != 0, true
 }
 
 // putAnswer is all that the answer to a put within a transaction consists of, in one piece of memory.

@@ -5,8 +5,9 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// shortTxn is a transaction that compares a key and puts one, as most do, in one piece of memory that is used again. The library makes a dozen of it, on each member.
-type shortTxn struct {
+// ShortTxn has room for a transaction that compares a key and puts one, as most do, in one piece of memory that can be used again. The library makes a dozen of it, on each
+// member.
+type ShortTxn struct {
 	request  pb.TxnRequest
 	compares [1]*pb.Compare
 	success  [1]*pb.RequestOp
@@ -30,17 +31,25 @@ type shortPut struct {
 }
 
 // decodeTxn decodes an encoded TxnRequest, whose memory the request may share. It may be in t, and then lasts until t is used again.
-func decodeTxn(data []byte, t *shortTxn) (*pb.TxnRequest, error) {
-	if t.decode(data) {
-		return &t.request, nil
+func decodeTxn(data []byte, t *ShortTxn) (*pb.TxnRequest, error) {
+	if r := t.Decode(data); r != nil {
+		return r, nil
 	}
 	r := new(pb.TxnRequest)
 	return r, decodeCommand(data, r)
 }
 
-// decode tells whether the request is one of compares and puts, with nothing in it that the library would refuse, merge or keep although it does not know it.
-func (t *shortTxn) decode(data []byte) bool {
-	*t = shortTxn{}
+// Decode decodes an encoded TxnRequest if it is one of compares and puts, with nothing in it that the library would refuse, merge or keep although it does not know it. What it
+// returns, nil otherwise, shares the memory of what was decoded, and lasts until it is called again.
+func (t *ShortTxn) Decode(data []byte) *pb.TxnRequest {
+	*t = ShortTxn{}
+	if !t.decode(data) {
+		return nil
+	}
+	return &t.request
+}
+
+func (t *ShortTxn) decode(data []byte) bool {
 	t.request.Compare, t.request.Success, t.request.Failure = t.compares[:0], t.success[:0], t.failure[:0]
 	compare, put := &t.compare, &t.put // the first ones; others have their own memory
 	for len(data) > 0 {
@@ -136,37 +145,43 @@ func (p *shortPut) decode(data []byte) bool {
 	}
 	p.choice.RequestPut = &p.put
 	p.op.Request = &p.choice
-	for len(body) > 0 {
-		field, _, n := protowire.ConsumeTag(body)
+	return DecodePut(body, &p.put)
+}
+
+// DecodePut decodes an encoded PutRequest into an empty one, which then shares its memory. It is false if there is anything in it that the library would refuse, or keep although it
+// does not know it.
+func DecodePut(data []byte, r *pb.PutRequest) bool {
+	for len(data) > 0 {
+		field, _, n := protowire.ConsumeTag(data)
 		if n < 0 {
 			return false
 		}
 		switch field {
 		case 1, 2:
-			number, value, rest, ok := nextBytes(body)
+			number, value, rest, ok := nextBytes(data)
 			if !ok {
 				return false
 			}
-			if body = rest; number == 1 {
-				p.put.Key = value
+			if data = rest; number == 1 {
+				r.Key = value
 			} else {
-				p.put.Value = value
+				r.Value = value
 			}
 		case 3, 4, 5, 6:
-			number, value, rest, ok := nextVarint(body)
+			number, value, rest, ok := nextVarint(data)
 			if !ok {
 				return false
 			}
-			body = rest
+			data = rest
 			switch number {
 			case 3:
-				p.put.Lease = int64(value)
+				r.Lease = int64(value)
 			case 4:
-				p.put.PrevKv = protowire.DecodeBool(value)
+				r.PrevKv = protowire.DecodeBool(value)
 			case 5:
-				p.put.IgnoreValue = protowire.DecodeBool(value)
+				r.IgnoreValue = protowire.DecodeBool(value)
 			case 6:
-				p.put.IgnoreLease = protowire.DecodeBool(value)
+				r.IgnoreLease = protowire.DecodeBool(value)
 			}
 		default:
 			return false

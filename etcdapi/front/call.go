@@ -8,7 +8,6 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 )
 
 // prefixSize is that of gRPC's prefix of a message: whether it is compressed, and its length.
@@ -123,15 +122,13 @@ func (c *call) add(piece []byte, last bool, longest int) error {
 
 // serve answers the call, on a goroutine of its own.
 func (c *call) serve() {
-	response, err := c.method(c, c.message.bytes[prefixSize:])
+	answer, err := c.method(c, c.message.bytes[prefixSize:], append(c.message.bytes[:0], 0, 0, 0, 0, 0))
 	if err == nil {
-		c.message.bytes, err = proto.MarshalOptions{}.MarshalAppend(append(c.message.bytes[:0], 0, 0, 0, 0, 0), response)
-		if err != nil {
-			err = status.Errorf(codes.Internal, "grpc: error while marshaling: %v", err)
-		} else if size := len(c.message.bytes) - prefixSize; int64(size) > maxAnswer {
+		if size := len(answer) - prefixSize; int64(size) > maxAnswer {
 			err = status.Errorf(codes.ResourceExhausted, "grpc: trying to send message larger than max (%d vs. %d)", size, maxAnswer)
 		} else {
-			binary.BigEndian.PutUint32(c.message.bytes[1:], uint32(size))
+			binary.BigEndian.PutUint32(answer[1:], uint32(size))
+			c.message.bytes = answer
 		}
 	}
 	c.conn.answer(c, err)

@@ -43,12 +43,16 @@ type house struct {
 func open(t testing.TB, l net.Listener) *house {
 	h := &house{entered: make(chan context.Context, 100), address: l.Addr().String()}
 	method := func(name string, serve func(context.Context, []byte) (proto.Message, error)) (string, Method) {
-		return "/front.Test/" + name, func(ctx context.Context, message []byte) (proto.Message, error) {
+		return "/front.Test/" + name, func(ctx context.Context, message, b []byte) ([]byte, error) {
 			m := &wrapperspb.BytesValue{}
 			if err := proto.Unmarshal(message, m); err != nil {
 				return nil, status.Error(codes.Internal, err.Error())
 			}
-			return serve(ctx, m.Value)
+			answer, err := serve(ctx, m.Value)
+			if err != nil {
+				return nil, err
+			}
+			return proto.MarshalOptions{}.MarshalAppend(b, answer)
 		}
 	}
 	methods := map[string]Method{}

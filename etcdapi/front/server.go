@@ -6,12 +6,11 @@ import (
 	"net"
 	"sync"
 	"time"
-
-	"google.golang.org/protobuf/proto"
 )
 
-// Method answers one request; its error is of package status. It may block, and is given a goroutine for that. The message is its own until it returns.
-type Method func(ctx context.Context, message []byte) (proto.Message, error)
+// Method answers one request: it appends the message of the answer to b and returns that, or an error of package status. It may block, and is given a goroutine for
+// that. The request's message is its own until it appends to b, which has the same memory.
+type Method func(ctx context.Context, message, b []byte) ([]byte, error)
 
 // Options are what a server is made with.
 type Options struct {

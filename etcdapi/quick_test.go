@@ -1,0 +1,156 @@
+package etcdapi
+
+import (
+	"math"
+	"testing"
+
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/balsa-raft/balsa/etcdapi/front"
+	"github.com/balsa-raft/balsa/raft"
+)
+
+// The front's puts and transactions are answered as those of a second server that decodes and encodes with the library, one request after the other.
+func TestQuickMethodsAnswerAsTheLibraryWould(t *testing.T) {
+	quick, plain := newTestAPI(t, nil), newTestAPI(t, nil)
+	s := &kvService{API: plain}
+	long := map[string]front.Method{
+		pb.KV_Put_FullMethodName: frontMethod(plain, pb.KV_Put_FullMethodName, s.Put),
+		pb.KV_Txn_FullMethodName: frontMethod(plain, pb.KV_Txn_FullMethodName, s.Txn),
+	}
+	short := quick.frontMethods()
+	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs(rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader))
+	ask := func(what, name string, encoded []byte, response func() proto.Message) {
+		t.Helper()
+		// As in the front, the answer goes where the request was.
+		memory := append([]byte("prefix"), encoded...)
+		got, err := short[name](ctx, memory[6:], memory[:6])
+		want, wantErr := long[name](ctx, encoded, []byte("prefix"))
+		if status.Convert(err).String() != status.Convert(wantErr).String() {
+			t.Errorf("%s: %v instead of %v", what, err, wantErr)
+		}
+		if err != nil || wantErr != nil {
+			return
+		}
+		g, w := response(), response()
+		if err := proto.Unmarshal(got[6:], g); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if err := proto.Unmarshal(want[6:], w); err != nil {
+			t.Fatal(err)
+		}
+		if string(got[:6]) != "prefix" || !proto.Equal(g, w) {
+			t.Errorf("%s: %v instead of %v", what, g, w)
+		}
+	}
+	put := func(what string, r *pb.PutRequest, more ...byte) {
+		t.Helper()
+		ask(what, pb.KV_Put_FullMethodName, append(marshal(t, r), more...), func() proto.Message { return &pb.PutResponse{} })
+	}
+	txn := func(what string, r *pb.TxnRequest, more ...byte) {
+		t.Helper()
+		ask(what, pb.KV_Txn_FullMethodName, append(marshal(t, r), more...), func() proto.Message { return &pb.TxnResponse{} })
+	}
+	a, b := &pb.PutRequest{Key: []byte("a"), Value: []byte("1")}, &pb.PutRequest{Key: []byte("b"), Value: []byte("2"), PrevKv: true}
+	unknown := protowire.AppendVarint(protowire.AppendTag(nil, 99, protowire.VarintType), 5)
+
+	put("a put", a)
+	put("a put over another", &pb.PutRequest{Key: []byte("a"), Value: []byte("2"), PrevKv: true})
+	put("no value", &pb.PutRequest{Key: []byte("a"), IgnoreValue: true})
+	put("a value and none", &pb.PutRequest{Key: []byte("a"), Value: []byte("3"), IgnoreValue: true})
+	put("no such key", &pb.PutRequest{Key: []byte("x"), IgnoreValue: true})
+	put("no key", &pb.PutRequest{Value: []byte("3")})
+	put("a lease", &pb.PutRequest{Key: []byte("a"), Lease: 5})
+	put("an unknown field", a, unknown...)
+	put("a value in its place twice", a, protowire.AppendBytes(protowire.AppendTag(nil, 2, protowire.BytesType), []byte("4"))...)
+	put("a request cut short", a, 0x0a, 7)
+	put("a large one", &pb.PutRequest{Key: []byte("a"), Value: make([]byte, quick.MaxRequestBytes)})
+
+	compare := &pb.Compare{Key: []byte("a"), Target: pb.Compare_VALUE, Result: pb.Compare_EQUAL, TargetUnion: &pb.Compare_Value{Value: []byte("4")}}
+	op := func(r *pb.PutRequest) *pb.RequestOp {
+		return &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: r}}
+	}
+	read := &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Key: []byte("a")}}}
+	remove := &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: &pb.DeleteRangeRequest{Key: []byte("a")}}}
+	nested := &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: &pb.TxnRequest{Success: []*pb.RequestOp{op(a), op(a)}}}}
+	txn("nothing", &pb.TxnRequest{})
+	txn("compares alone", &pb.TxnRequest{Compare: []*pb.Compare{compare}})
+	txn("a put", &pb.TxnRequest{Success: []*pb.RequestOp{op(a)}})
+	txn("a compare that holds not", &pb.TxnRequest{Compare: []*pb.Compare{compare}, Success: []*pb.RequestOp{op(a)}})
+	txn("a put if not", &pb.TxnRequest{Compare: []*pb.Compare{compare}, Failure: []*pb.RequestOp{op(a)}})
+	txn("two puts, one over another", &pb.TxnRequest{Success: []*pb.RequestOp{op(a), op(b)}})
+	txn("two puts over others", &pb.TxnRequest{Success: []*pb.RequestOp{op(a), op(b)}})
+	txn("a key twice", &pb.TxnRequest{Success: []*pb.RequestOp{op(a), op(a)}})
+	txn("a key twice if not", &pb.TxnRequest{Failure: []*pb.RequestOp{op(a), op(a)}})
+	txn("a key twice in a nested one", &pb.TxnRequest{Success: []*pb.RequestOp{nested}})
+	txn("a read and a put", &pb.TxnRequest{Success: []*pb.RequestOp{read, op(a)}})
+	txn("a read", &pb.TxnRequest{Success: []*pb.RequestOp{read}})
+	txn("a lease", &pb.TxnRequest{Success: []*pb.RequestOp{op(&pb.PutRequest{Key: []byte("a"), Lease: 5})}})
+	txn("a put without a key", &pb.TxnRequest{Success: []*pb.RequestOp{op(&pb.PutRequest{})}})
+	txn("a compare without a key", &pb.TxnRequest{Compare: []*pb.Compare{{}}, Success: []*pb.RequestOp{op(a)}})
+	txn("an unknown field", &pb.TxnRequest{Success: []*pb.RequestOp{op(a)}}, unknown...)
+	txn("an operation that is none", &pb.TxnRequest{Success: []*pb.RequestOp{op(a)}}, 0x12, 0)
+	many := &pb.TxnRequest{}
+	for range quick.MaxTxnOps + 1 {
+		many.Success = append(many.Success, op(a))
+	}
+	txn("too many", many)
+	txn("a deletion", &pb.TxnRequest{Success: []*pb.RequestOp{remove}})
+
+	for _, each := range []*API{quick, plain} {
+		each.solo().with(func() { each.solo().state.Leader = raft.NoMember })
+	}
+	put("a put without a leader", a)
+	txn("a transaction without a leader", &pb.TxnRequest{Success: []*pb.RequestOp{op(a)}})
+}
+
+func TestALearnerRefusesQuickMethods(t *testing.T) {
+	api := newTestAPI(t, nil)
+	api.solo().state.Configuration.Members[0].Learner = true
+	put := &pb.PutRequest{Key: []byte("a")}
+	for name, m := range map[string]proto.Message{
+		pb.KV_Put_FullMethodName: put,
+		pb.KV_Txn_FullMethodName: &pb.TxnRequest{Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{RequestPut: put}}}},
+	} {
+		if _, err := api.frontMethods()[name](t.Context(), marshal(t, m), nil); err != rpctypes.ErrGRPCNotSupportedForLearner {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// What is encoded by hand has the greatest values that there are, and none.
+func TestEncodedHeadersAndPuts(t *testing.T) {
+	for _, value := range []uint64{0, 1, 127, 128, math.MaxInt64, math.MaxUint64} {
+		for puts := range 3 {
+			api := newTestAPI(t, nil)
+			api.ClusterID, api.memberID = value, value
+			api.solo().state.Term = raft.Term(value)
+			revision := int64(value)
+			want := &pb.TxnResponse{Header: api.fill(&pb.ResponseHeader{Revision: revision}), Succeeded: puts > 1}
+			for range puts {
+				want.Responses = append(want.Responses, &pb.ResponseOp{Response: &pb.ResponseOp_ResponsePut{
+					ResponsePut: &pb.PutResponse{Header: &pb.ResponseHeader{Revision: revision}},
+				}})
+			}
+			got := &pb.TxnResponse{}
+			if err := proto.Unmarshal(appendPuts(api.appendHeader(nil, revision), revision, puts, puts > 1), got); err != nil || !proto.Equal(got, want) {
+				t.Errorf("%v, %v instead of %v", got, err, want)
+			}
+		}
+	}
+}
+
+func marshal(t *testing.T, m proto.Message) []byte {
+	t.Helper()
+	b, err := proto.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
