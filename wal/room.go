@@ -216,6 +216,7 @@ func (l *Log) roll(need int64) error {
 		return err
 	}
 	if err := streamDone(old.file); err != nil {
+		l.addSpare(s) // for Close
 		return l.poison("close "+segmentName(l.dir, old.number)+" for writing", err)
 	}
 	l.mu.Lock()
@@ -228,8 +229,13 @@ func (l *Log) roll(need int64) error {
 	return nil
 }
 
-// beginSegment makes a segment of a spare file.
-func (l *Log) beginSegment(s *spare, number uint32, head []byte) (*segment, error) {
+// beginSegment makes a segment of a spare file. If it fails, which poisons the log, the file is a spare again: Close closes it.
+func (l *Log) beginSegment(s *spare, number uint32, head []byte) (seg *segment, err error) {
+	defer func() {
+		if err != nil {
+			l.addSpare(s)
+		}
+	}()
 	name := segmentName(l.dir, number)
 	stream(s.file, 0)
 	if _, err := s.file.WriteAt(head, 0); err != nil {
@@ -296,6 +302,7 @@ func (l *Log) recycle() (bool, error) {
 	l.mu.Unlock()
 	old := segmentName(l.dir, seg.number)
 	if err := errors.Join(l.fs.Rename(old, s.name), l.fs.SyncDir(l.dir)); err != nil {
+		l.addSpare(s) // for Close
 		return false, l.poison("rename "+old+" to "+path.Base(s.name), err)
 	}
 	if !keep {
@@ -304,6 +311,7 @@ func (l *Log) recycle() (bool, error) {
 	}
 	if seg.filled > s.filled {
 		if err := s.file.Truncate(s.filled); err != nil {
+			l.addSpare(s) // for Close
 			return false, l.poison("truncate "+s.name, err)
 		}
 	}
