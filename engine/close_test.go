@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"io"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -204,4 +205,85 @@ func TestAGroupThatIsStartedAgainKnowsItsVote(t *testing.T) {
 			t.Errorf("%d groups are remembered as ended", n)
 		}
 	})
+}
+
+// flushed is a machine whose Flush says that it has begun, and waits.
+type flushed struct {
+	silent
+	begun, letGo chan struct{}
+	running      atomic.Bool
+}
+
+func (m *flushed) DurableIndex() raft.Index { return 0 }
+
+func (m *flushed) Flush() error {
+	m.running.Store(true)
+	close(m.begun)
+	<-m.letGo
+	m.running.Store(false)
+	return nil
+}
+
+// TestAMachineIsNotFlushedAfterItsGroupIsStopped: its owner may have closed it. Stop waits for a Flush that has begun, and one that has not never does.
+func TestAMachineIsNotFlushedAfterItsGroupIsStopped(t *testing.T) {
+	for _, begun := range []bool{true, false} {
+		s := newStepper(t, 1, func(o *Options) { o.CompactEntries, o.KeepEntries = 1, 1 })
+		h, machine := s.hosts[0], &flushed{begun: make(chan struct{}), letGo: make(chan struct{})}
+		first := raft.Configuration{Members: []raft.Member{{ID: 1, Address: addressOf(1)}}}
+		g, err := h.Start(StartOptions{Group: 1, Self: 1, Bootstrap: first, Machine: machine})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.post(func() { g.core.Campaign() })
+		for len(h.jobs.lengthy) == 0 {
+			propose(g, number(1))
+			h.Turn(s.now)
+			h.Sync()
+			for h.Apply() {
+			}
+		}
+		flushes, stopped := make(chan struct{}), make(chan struct{})
+		if begun {
+			go func() {
+				h.Background()
+				close(flushes)
+			}()
+			<-machine.begun
+		} else {
+			close(machine.letGo)
+		}
+		go func() {
+			defer close(stopped)
+			if err := h.Stop(1); err != nil {
+				t.Error(err)
+			}
+			if machine.running.Load() {
+				t.Error("it is stopped while its machine is flushed")
+			}
+		}()
+		if begun {
+			for waits := false; !waits; runtime.Gosched() {
+				select {
+				case <-stopped:
+					waits = true // it did not, and has said so
+				default:
+					if waits = !g.beside.TryRLock(); !waits {
+						g.beside.RUnlock()
+					}
+				}
+			}
+			close(machine.letGo)
+			<-flushes
+		}
+		<-stopped
+		for !begun && h.Background() {
+		}
+		select {
+		case <-machine.begun:
+			if !begun {
+				t.Error("the machine is flushed after its group was stopped")
+			}
+		default:
+		}
+	}
 }

@@ -47,14 +47,31 @@ func (g *Group) maybeCompact() {
 	}
 	c.running = true
 	if g.durable != nil {
-		g.host.lengthy(func() {
-			err := g.durable.Flush()
-			at := g.durable.DurableIndex()
-			g.post(func() { g.compacted(at, err) })
-		})
+		g.host.lengthy(g.flush)
 		return
 	}
 	g.writeSnapshot(func(meta raft.SnapshotMeta, err error) { g.compacted(meta.Index, err) })
+}
+
+// flush makes the machine's state durable, as far as it is.
+func (g *Group) flush() {
+	g.beside.RLock()
+	defer g.beside.RUnlock()
+	if g.closed.Load() {
+		return // the machine is its owner's again
+	}
+	err := g.durable.Flush()
+	at := g.durable.DurableIndex()
+	g.post(func() { g.compacted(at, err) })
+}
+
+// hasDurable tells whether the machine needs no snapshot up to an index, as far as is known without waiting.
+func (g *Group) hasDurable(index raft.Index) bool {
+	if g.durable == nil || !g.beside.TryRLock() {
+		return false
+	}
+	defer g.beside.RUnlock()
+	return !g.closed.Load() && g.durable.DurableIndex() >= index
 }
 
 // tooLong tells whether the log is beyond its bound in bytes. It may be late by a 64th of that.
@@ -132,6 +149,6 @@ func (g *Group) pruneSnapshots() {
 			newest = min(newest, t.meta.Index)
 		}
 	}
-	keepNone := g.durable != nil && len(g.transfers) == 0 && g.durable.DurableIndex() >= newest
+	keepNone := len(g.transfers) == 0 && g.hasDurable(newest)
 	g.host.lengthy(func() { g.host.store.prune(g.id, newest, keepNone) })
 }

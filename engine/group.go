@@ -63,6 +63,8 @@ type Group struct {
 	apply        applyQueue
 	// captured is a state of the machine that waits to be written, one at a time. Who takes it out closes it: the job that writes it, or who ends the group.
 	captured atomic.Pointer[SnapshotWriter]
+	// beside is held for reading while the machine is used beside Apply, and only as long as the group is not closed; who ends the group waits for that.
+	beside sync.RWMutex
 	// removal is written by the last turn, behind all that the group has written.
 	removal atomic.Pointer[persist]
 	// written is closed when the group is, and all that it has written is durable.

@@ -202,7 +202,8 @@ func (h *Host) Start(o StartOptions) (*Group, error) {
 	return g, nil
 }
 
-// Stop ends this host's part in a group until it is started again; what is on disk stays. It returns once the machine is no longer used.
+// Stop ends this host's part in a group until it is started again; what is on disk stays. It returns once the machine is no longer used, also not by a Flush; a state that
+// it has captured may still be written, and is closed after that.
 func (h *Host) Stop(id raft.GroupID) error {
 	g, err := h.stop(id)
 	if err != nil {
@@ -258,6 +259,8 @@ func (h *Host) stop(id raft.GroupID) (*Group, error) {
 	}
 	g.close()
 	<-g.apply.idle
+	g.beside.Lock() // whoever comes later finds the group closed
+	defer g.beside.Unlock()
 	return g, nil
 }
 

@@ -407,7 +407,8 @@ func (s *snapshotStore) prune(group raft.GroupID, index raft.Index, keepNone boo
 const shrinkPiece = 2 << 20
 
 // remove removes a file, a large one a piece at a time: a file system may take a tenth of a second to free it in one, and no fsync of the log ends meanwhile. Its
-// name says that it is no snapshot any more.
+// name says that it is no snapshot any more. A crash that forgets the new name leaves one without its end, which nobody takes for a snapshot: what is removed is not the
+// newest, or is needed no more.
 func (s *snapshotStore) remove(name string) {
 	f, err := s.fs.Open(name)
 	if err != nil {
