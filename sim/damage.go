@@ -1,11 +1,13 @@
 package sim
 
 import (
+	"bytes"
 	"path"
 	"slices"
 	"time"
 
 	"github.com/balsa-raft/balsa/raft"
+	"github.com/balsa-raft/balsa/wal"
 )
 
 // damage is what the medium lost of a host that it had made durable: a place in a file, or a whole disk. It is open until it is known what it took, and
@@ -31,6 +33,8 @@ type strayWrite struct {
 	sums   bool // the file has a checksum over all of it: its loss is known without anything after it
 	synced bool
 	victim func() *damage // what the write did elsewhere, once it is sealed
+	// looks, if it is not 0, says that the process ends alone thereafter, see endOver, and how often it is looked whether it may.
+	looks int
 }
 
 // hurt notes a damage.
@@ -81,16 +85,23 @@ func (d *disk) strays(f *diskFile, p []byte, offset int64) {
 	if c == nil {
 		return
 	}
-	if c.left--; c.left > 0 {
+	from, end := offset, offset+int64(len(bytes.TrimRight(p, "\x00"))) // What follows begins there, where zeroes fill a block or are room for later.
+	again := end % sectorSize
+	if f.direct != nil {
+		from, again = max(from, f.asked.from), end%wal.BlockSize
+	}
+	// What follows brings the last sector, or block, to the platter once more: a write has to be of more, if such a one comes before long.
+	if c.left--; c.left > 0 || c.left > -50 && end-again < from+sectorSize {
 		return
 	}
 	d.lying = nil
-	s := &strayWrite{fault: c.fault, file: f.sectorFile, end: offset + int64(len(p)), was: map[int64][]byte{}, sums: path.Dir(f.name) == snapshotDir}
+	s := &strayWrite{fault: c.fault, file: f.sectorFile, end: end, was: map[int64][]byte{}, sums: path.Dir(f.name) == snapshotDir}
 	for n := offset / sectorSize; n*sectorSize < s.end; n++ {
 		if known := f.dirty[n]; known != nil { // The others have what they had.
 			s.was[n] = known.was
 		}
 	}
+	s.looks = pick(c.rng, 0, 1, 100)
 	if c.fault == misdirectedWrite {
 		s.victim = d.misdirect(c.rng, f.sectorFile, p)
 	}
@@ -183,7 +194,29 @@ func (d *disk) seal(s *strayWrite) {
 		s.victim()
 	}
 	d.host.note(noteFault, "%s: the disk has lost it for good", s.fault)
-	d.host.scrub()
+	if s.looks == 0 {
+		d.host.scrub()
+	} else {
+		d.host.endOver(f, s.looks)
+	}
+}
+
+// endOver ends the process alone, on top of what the page cache has of a file and the platter does not: at the last of so many looks, or before, when that file is not the one any more
+// that the log is written to. What the next process reads of it comes from both, each in its place.
+func (h *host) endOver(f *sectorFile, looks int) {
+	life := h.life
+	h.world.during(20*time.Millisecond, func() {
+		newest, _ := h.disk.newestPlace()
+		switch {
+		case h.life != life || h.engine == nil:
+		case looks > 1 && h.disk.files[newest] == f:
+			h.endOver(f, looks-1)
+			return
+		default:
+			h.end("it ends on top of a write that was lost", false, lossRandom)
+		}
+		h.scrub()
+	})
 }
 
 // forgive has the disk do what it had put off.

@@ -29,6 +29,7 @@ const (
 	cutSync       = "sync cut short"
 	directReads   = "direct read"
 	refusedReads  = "direct read refused"
+	otherReads    = "direct read past the cache"
 )
 
 // drawWrites draws the kinds of disks; hosts have them in turn.
@@ -64,6 +65,7 @@ var shown = []struct {
 	{cutSync, nil, []string{"crash", "power loss"}},
 	{directReads, []string{writesDirect, writesDurable}, nil},
 	{refusedReads, []string{writesRefused}, nil},
+	{otherReads, []string{writesDirect, writesDurable}, []string{lostWrite}},
 }
 
 // Shows lists what is counted of a world beside its faults, and has to show something in time as they have.
@@ -239,9 +241,9 @@ func (around) Close() error { return nil }
 
 // aroundReader reads a file around the page cache, by production's way to do so with blocks.
 type aroundReader struct {
-	file    *diskFile
-	blocks  *wal.BlockReader
-	refused bool // of one read: it was not taken
+	file          *diskFile
+	blocks        *wal.BlockReader
+	refused, past bool // of one read: it was not taken, or had something else than the cache has
 }
 
 // ReadAt implements io.ReaderAt. A read fails, and is counted, as a whole: of how many blocks at a time it consists depends on where in memory they come to.
@@ -252,12 +254,15 @@ func (r *aroundReader) ReadAt(p []byte, offset int64) (int, error) {
 		return 0, err
 	}
 	d.seen(f.sectorFile, offset, int64(len(p)), d.writes != writesRefused)
-	r.refused = false
+	r.refused, r.past = false, false
 	n, err := r.blocks.ReadAt(p, offset)
 	counts := &d.host.world.counts
 	switch {
 	case r.refused:
 		counts.effective(refusedReads)
+	case r.past:
+		counts.effective(otherReads)
+		fallthrough
 	default:
 		counts.effective(directReads)
 	}
@@ -275,6 +280,7 @@ func (r *aroundReader) ReadBlocks(p []byte, offset int64) (int, error) {
 	if len(f.beneath) > 0 {
 		for at := offset &^ (sectorSize - 1); at < offset+int64(n); at += sectorSize {
 			if was := f.beneath[at/sectorSize]; was != nil {
+				r.past = r.past || string(was) != string(f.sector(at/sectorSize))
 				copy(p[at-offset:n], was)
 			}
 		}

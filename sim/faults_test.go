@@ -89,7 +89,7 @@ func TestEveryFaultStrikes(t *testing.T) {
 			t.Errorf("%s: never", name)
 		}
 	}
-	if len(shown) < 7 {
+	if len(shown) < 8 {
 		t.Errorf("no world has to show anything but %v", shown)
 	}
 }

@@ -38,12 +38,18 @@ func (r *recovery) segment(seg *segment, h *segmentHeader, proven int64, next *s
 	if next != nil {
 		r.readAhead(next, nextProven)
 	}
-	if err := r.checkpoint(m, h); err != nil {
-		return err
-	}
 	last := proven < 0
 	if last {
 		proven = r.proof(m, seg.data)
+		if _, ok := seg.file.(Bypass); ok {
+			// So far the disk has to have it by itself: the cache may still have what the disk has lost, and hide it until somebody needs it.
+			if err := readFull(seg.file, m.bytes[:proven], 0); err != nil {
+				return err
+			}
+		}
+	}
+	if err := r.checkpoint(m, h); err != nil {
+		return err
 	}
 	seg.end = max(proven, seg.data)
 	r.log.sequence = max(r.log.sequence, h.sequence)

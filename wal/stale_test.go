@@ -3,7 +3,10 @@ package wal
 import (
 	"bytes"
 	"io"
+	"slices"
 	"testing"
+
+	"github.com/balsa-raft/balsa/raft"
 )
 
 // staleFS is a file system whose page cache has what the platter, which is read around it, has not: as after an fsync that failed. What is written comes to both.
@@ -98,5 +101,33 @@ func TestWhatOnlyThePageCacheHasIsFoundAndMadeDurable(t *testing.T) {
 	l.Close()
 	if !bytes.Contains(stale.platter[name], []byte("its fsync fails")) {
 		t.Error("the disk does not have what the process begins with")
+	}
+}
+
+// TestWhatTheDiskHasLostBeneathThePageCacheIsFoundAtOnce: the drive took a write, said that it was durable, and never did it, and the page cache still has it. A process that
+// believed the cache would stop when it reads the entry around it, and the next ones with it, until the machine loses its power; one that knows gets it from the leader.
+func TestWhatTheDiskHasLostBeneathThePageCacheIsFoundAtOnce(t *testing.T) {
+	fsys := NewMemFS()
+	o := testOptions(fsys)
+	l := mustOpen(t, o)
+	mustAppend(t, l, Batch{Group: 1, HardState: hard(1, 1), Entries: run(1, 1, 5, "before")})
+	mustSync(t, l)
+	name := segmentName(l.dir, l.segments[len(l.segments)-1].number)
+	mustAppend(t, l, Batch{Group: 1, Entries: run(1, 6, 6, "its write is lost")})
+	mustSync(t, l)
+	mustAppend(t, l, Batch{Group: 1, Entries: run(1, 7, 7, "says that all before it was synced")})
+	mustSync(t, l)
+	fsys.Kill()
+
+	platter := contentOf(t, fsys, name)
+	from := bytes.Index(platter, []byte("its write is lost"))
+	clear(platter[from : from+len("its write")])
+	stale := &staleFS{MemFS: fsys, platter: map[string][]byte{name: platter}}
+	o.FS = stale
+	l = mustOpen(t, o)
+	defer l.Close()
+	state, _ := l.State(1)
+	if want := []raft.IndexRange{{From: 6, To: 6}}; !slices.Equal(state.Faulty, want) || state.LastIndex != 7 {
+		t.Fatalf("the log ends at %d, and misses %v, where the disk has lost %v", state.LastIndex, state.Faulty, want)
 	}
 }
