@@ -87,7 +87,7 @@ func (o *Options) pebble() *pebble.Options {
 		FormatMajorVersion:          pebble.FormatNewest,
 		MemTableSize:                uint64(o.MemTableBytes),
 		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       16, // as much data at a time as two memtables of 64 MiB, so compactions are as rare
+		L0CompactionThreshold:       32, // it begins at half as many, and rewrites the level below: the rarer, the less work there is for a record
 		L0StopWritesThreshold:       64,
 		LBaseMaxBytes:               64 << 20,
 		MaxOpenFiles:                1024,
