@@ -158,10 +158,11 @@ func TestAMemberJoinsByWhatMemberAddPrints(t *testing.T) {
 			environment = append(environment, name+"="+strings.Trim(value, `"`))
 		}
 	}
-	if len(environment) != 4 {
+	if len(environment) != 6 {
 		t.Fatalf("it prints %d settings: %s", len(environment), printed)
 	}
-	p := startBalsa(t, environment, "serve", "--data-dir", m2.dir, "--log-format=text", "--listen-client-urls=http://"+m2.client, "--listen-peer-urls=http://"+m2.peer)
+	// The client port that it proposes may be anybody's on a machine that runs tests.
+	p := startBalsa(t, environment, "serve", "--data-dir", m2.dir, "--log-format=text", "--listen-client-urls=http://"+m2.client)
 	p.line(0, readyLine)
 	if got := must(t, "get", "greeting", "--serializable", "--endpoints", m2.client); got != "greeting\nhello\n" {
 		t.Errorf("the new member answers %q", got)
@@ -224,6 +225,30 @@ func TestARemovedMemberStopsAndSaysWhy(t *testing.T) {
 	}
 	p.line(0, "balsa: member m2", "was removed from cluster")
 	must(t, "put", "alone", "again", "--endpoints", m1.client)
+}
+
+// TestAReplacedFounderStartsAsItWasAdded makes the mistake of starting with the flags of the first time: it costs nothing but the start.
+func TestAReplacedFounderStartsAsItWasAdded(t *testing.T) {
+	m1, m2 := newServer(t, "m1"), newServer(t, "m2")
+	both := fmt.Sprintf("--initial-cluster=m1=http://%s,m2=http://%s", m1.peer, m2.peer)
+	startBalsa(t, nil, m1.flags(both)...)
+	p := startBalsa(t, nil, m2.flags(both)...)
+	p.line(0, readyLine)
+	must(t, "member", "remove", "m2", "--endpoints", m1.client)
+	if code := p.wait(); code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	must(t, "member", "add", "m2", "--peer-urls", "http://"+m2.peer, "--learner", "--endpoints", m1.client)
+	if _, stderr, code := balsa(t, m2.flags(both)...); code != 1 || !strings.Contains(stderr, "It was added anew as") {
+		t.Errorf("with the removed one's directory: exit code %d: %s", code, stderr)
+	}
+	if err := os.RemoveAll(m2.dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr, code := balsa(t, m2.flags(both)...); code != 1 || !strings.Contains(stderr, "Start it with --initial-cluster-state=existing") {
+		t.Errorf("with the flags of the first start: exit code %d: %s", code, stderr)
+	}
+	startBalsa(t, nil, m2.flags(both, "--initial-cluster-state=existing")...).line(0, readyLine)
 }
 
 func TestLimitsAreTheFlags(t *testing.T) {

@@ -3,6 +3,7 @@ package client
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"net/url"
 	"slices"
 	"strconv"
@@ -118,7 +119,8 @@ With --learner it first catches up without a vote; "balsa member promote" makes 
 	return cmd
 }
 
-// added prints the settings with which the new member has to be started.
+// added prints the settings with which the new member has to be started. Where it listens is a proposal: it is right where its peer URLs are addresses of the
+// machine itself.
 func (p *printer) added(name string, r *clientv3.MemberAddResponse) error {
 	var cluster []string
 	for _, m := range r.Members {
@@ -126,13 +128,54 @@ func (p *printer) added(name string, r *clientv3.MemberAddResponse) error {
 		if m.ID == r.Member.ID {
 			called = name
 		}
+		if called == "" {
+			continue // It has not started, so there is nothing that the new member could ask it.
+		}
 		for _, u := range m.PeerURLs {
 			cluster = append(cluster, called+"="+u)
 		}
 	}
-	return p.line("Member %s is added to cluster %s. Start it with an empty data directory and these settings:\n\n"+
-		"BALSA_NAME=%q\nBALSA_INITIAL_CLUSTER=%q\nBALSA_INITIAL_ADVERTISE_PEER_URLS=%q\nBALSA_INITIAL_CLUSTER_STATE=\"existing\"",
-		memberID(r.Member.ID), memberID(r.Header.GetClusterId()), name, strings.Join(cluster, ","), strings.Join(r.Member.PeerURLs, ","))
+	peerURLs := strings.Join(r.Member.PeerURLs, ",")
+	return p.line("Member %s is added to cluster %s. Start `balsa serve` with an empty data directory and these settings in its environment:\n\n"+
+		"BALSA_NAME=%q\nBALSA_INITIAL_CLUSTER=%q\nBALSA_INITIAL_ADVERTISE_PEER_URLS=%q\nBALSA_INITIAL_CLUSTER_STATE=\"existing\"\n"+
+		"BALSA_LISTEN_PEER_URLS=%q\nBALSA_LISTEN_CLIENT_URLS=%q",
+		memberID(r.Member.ID), memberID(r.Header.GetClusterId()), name, strings.Join(cluster, ","), peerURLs, peerURLs, freeClientURL(r.Member, r.Members))
+}
+
+// freeClientURL proposes where a new member listens for clients: on the host of its peer URL, at etcd's port, or the first one after it that no member of
+// that host is known to use.
+func freeClientURL(added *pb.Member, members []*pb.Member) string {
+	host := hostOf(added.PeerURLs[0])
+	taken := map[string]bool{}
+	for _, m := range members {
+		for _, raw := range slices.Concat(m.PeerURLs, m.ClientURLs) {
+			if other := hostOf(raw); other == host || isLoopback(other) && isLoopback(host) {
+				u, _ := url.Parse(raw) // hostOf could
+				taken[u.Port()] = true
+			}
+		}
+	}
+	port := defaultClientPort
+	for taken[strconv.Itoa(port)] {
+		port++
+	}
+	return "http://" + net.JoinHostPort(host, strconv.Itoa(port))
+}
+
+// defaultClientPort is etcd's.
+const defaultClientPort = 2379
+
+func hostOf(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func memberPromoteCommand(o *options) *cobra.Command {

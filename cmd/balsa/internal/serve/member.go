@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -78,6 +79,10 @@ func start(ctx context.Context, s *settings, logger *slog.Logger) (_ *member, er
 	if err != nil {
 		return nil, err
 	}
+	if dialled, listening := m.unheard(); dialled != "" {
+		m.logger.Warn("nothing listens at the port that the other members dial: give --listen-peer-urls, unless something forwards it",
+			"peer_url", dialled, "listening", listening)
+	}
 	if err = m.openHost(); err != nil {
 		return nil, err
 	}
@@ -134,6 +139,22 @@ func (m *member) recognise(ctx context.Context, known *identity) error {
 	}
 	m.peerURLs, m.Name = known.PeerURLs, known.Name
 	return nil
+}
+
+// unheard gives the peer URL that the other members dial if nothing here listens at its port, and what is listened at instead.
+func (m *member) unheard() (dialled string, listening []string) {
+	u, err := url.Parse(m.peerURLs[0])
+	if err != nil {
+		return "", nil
+	}
+	for _, base := range m.peerPort.bases {
+		address := base.Addr().String()
+		if _, port, err := net.SplitHostPort(address); err == nil && port == u.Port() {
+			return "", nil
+		}
+		listening = append(listening, address)
+	}
+	return m.peerURLs[0], listening
 }
 
 // introduce makes the identity of a member that starts for the first time.

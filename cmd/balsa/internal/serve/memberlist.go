@@ -88,8 +88,12 @@ func (s *memberSource) list() (*memberList, error) {
 	if err != nil {
 		return nil, err
 	}
-	list := &memberList{ClusterID: hexID(s.cluster)}
-	for _, m := range status.Configuration.Members {
+	return listOf(s.cluster, status.Configuration)
+}
+
+func listOf(cluster uint64, c raft.Configuration) (*memberList, error) {
+	list := &memberList{ClusterID: hexID(cluster)}
+	for _, m := range c.Members {
 		info, err := etcdapi.DecodeMeta(m.Meta)
 		if err != nil {
 			return nil, err
@@ -172,6 +176,11 @@ func (l *memberList) find(peerURLs []string) (listedMember, bool) {
 	return listedMember{}, false
 }
 
+// has says whether the member is in the list.
+func (l *memberList) has(id string) bool {
+	return slices.ContainsFunc(l.Members, func(m listedMember) bool { return m.ID == id })
+}
+
 // joinAs learns from the running cluster who this member is in it.
 func (s *settings) joinAs(ctx context.Context) (*identity, error) {
 	if len(s.others) == 0 {
@@ -193,22 +202,40 @@ func (s *settings) joinAs(ctx context.Context) (*identity, error) {
 	return &identity{Format: identityFormat, ClusterID: list.ClusterID, MemberID: m.ID, Name: s.Name, Token: s.InitialClusterToken, PeerURLs: s.peerURLs}, nil
 }
 
-// foundAs is who this member is in the cluster that it founds with the others. If one of them runs already and knows that this member did
-// run before, then it has lost its data: founding again would forget its votes.
+// foundAs is who this member is in the cluster that it founds with the others, unless one of them runs already and knows better.
 func (s *settings) foundAs(ctx context.Context) (*identity, error) {
-	if list, err := s.askBriefly(ctx); err == nil {
-		if m, found := list.find(s.peerURLs); found && m.Started {
-			return nil, alreadyStarted(m, s)
-		}
-	}
 	ids := make([]raft.MemberID, len(s.bootstrap))
 	for i, m := range s.bootstrap {
 		ids[i] = m.ID
 	}
-	return &identity{
+	founder := &identity{
 		Format: identityFormat, ClusterID: hexID(etcdapi.ClusterID(ids)), MemberID: hexID(s.self.ID),
 		Name: s.Name, Token: s.InitialClusterToken, PeerURLs: s.peerURLs,
-	}, nil
+	}
+	if list, err := s.askBriefly(ctx); err == nil {
+		if err := s.mayFound(founder, list); err != nil {
+			return nil, err
+		}
+	}
+	return founder, nil
+}
+
+// mayFound compares who this member would be as a founder with what the cluster says. A member that ran before has lost its data: founding again would
+// forget its votes. One that was removed would write down an identity that is of no use any more, and be in the way of the right one.
+func (s *settings) mayFound(founder *identity, list *memberList) error {
+	m, found := list.find(s.peerURLs)
+	switch {
+	case found && m.Started:
+		return alreadyStarted(m, s)
+	case found && m.ID != founder.MemberID:
+		return cli.Advise(fmt.Errorf("cluster %s runs already, and %s was added to it as %s", list.ClusterID, strings.Join(s.peerURLs, ","), m.ID),
+			"Start it with --initial-cluster-state=existing, as `balsa member add` printed it.")
+	case list.ClusterID == founder.ClusterID && len(list.Members) > 0 && !list.has(founder.MemberID):
+		// A member that is about to join has no list yet.
+		return cli.Advise(fmt.Errorf("member %s (%s) was removed from cluster %s", s.Name, founder.MemberID, list.ClusterID),
+			"To bring it back: balsa member add "+s.Name+" --peer-urls="+strings.Join(s.peerURLs, ",")+", and start it as that prints.")
+	}
+	return nil
 }
 
 // askBriefly asks the others for what they know. When a cluster is founded there is mostly nobody to answer yet.

@@ -89,12 +89,45 @@ func TestFoundingAgainWithoutTheDataIsRefused(t *testing.T) {
 	if _, err := cluster(runningCluster(t, 5, nil)).foundAs(t.Context()); err == nil || !strings.Contains(err.Error(), "has run with another data directory") {
 		t.Errorf("a member that ran before founds again: %v", err)
 	}
-	for name, url := range map[string]string{"nobody is up": "http://127.0.0.1:1", "the others know of no run": runningCluster(t, 0, nil)} {
-		id, err := cluster(url).foundAs(t.Context())
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-		} else if id.MemberID != hexID(cluster(url).self.ID) {
-			t.Errorf("%s: it takes itself for %+v", name, id)
+	if id, err := cluster("http://127.0.0.1:1").foundAs(t.Context()); err != nil || id.MemberID != hexID(cluster("http://127.0.0.1:1").self.ID) {
+		t.Errorf("while nobody is up it takes itself for %+v (%v)", id, err)
+	}
+	if _, err := cluster(runningCluster(t, 0, nil)).foundAs(t.Context()); err == nil || !strings.Contains(err.Error(), "--initial-cluster-state=existing") {
+		t.Errorf("a member that was added founds a cluster: %v", err)
+	}
+}
+
+func TestWhoMayFound(t *testing.T) {
+	s := mustCheck(t, "--name=c", "--initial-cluster=a=http://10.0.0.1:2380,c=http://10.0.0.3:2380")
+	founder := &identity{ClusterID: "c1", MemberID: "c3"}
+	a, own := listedMember{ID: "a1", PeerURLs: []string{"http://10.0.0.1:2380"}}, []string{"http://10.0.0.3:2380"}
+	for name, c := range map[string]struct {
+		list memberList
+		want string // "" if it may
+	}{
+		"it is expected":                 {memberList{"c1", []listedMember{a, {ID: "c3", PeerURLs: own}}}, ""},
+		"who was asked joins itself":     {memberList{"c1", nil}, ""},
+		"another cluster is asked":       {memberList{"c2", []listedMember{a}}, ""},
+		"it ran before":                  {memberList{"c1", []listedMember{a, {ID: "c3", PeerURLs: own, Started: true}}}, "has run with another data directory"},
+		"it was removed":                 {memberList{"c1", []listedMember{a}}, "was removed from cluster c1\nTo bring it back: balsa member add c --peer-urls=http://10.0.0.3:2380"},
+		"it was removed and added anew":  {memberList{"c1", []listedMember{a, {ID: "c4", PeerURLs: own}}}, "added to it as c4\nStart it with --initial-cluster-state=existing"},
+		"it was added and takes no heed": {memberList{"c2", []listedMember{a, {ID: "c4", PeerURLs: own}}}, "added to it as c4\nStart it with --initial-cluster-state=existing"},
+	} {
+		err := s.mayFound(founder, &c.list)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: got %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+func TestARemovedMemberIsToldWhetherItWasAddedAnew(t *testing.T) {
+	m := &member{settings: mustCheck(t, "--name=c", "--data-dir=/c", "--initial-cluster=c=http://10.0.0.3:2380")}
+	for want, list := range map[string]*memberList{
+		"empty it and add the member anew":                        {},
+		"It was added anew as c4, and only the data directory /c": {Members: []listedMember{{ID: "c4", PeerURLs: []string{"http://10.0.0.3:2380"}}}},
+	} {
+		if err := m.wasRemoved(list); !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
 		}
 	}
 }

@@ -163,6 +163,17 @@ func TestAPortWithoutATransportAnswersHTTPAndTurnsOthersAway(t *testing.T) {
 	}
 }
 
+func TestAPortThatNobodyDialsIsNoticed(t *testing.T) {
+	s := peerPort(t)
+	_, port, _ := net.SplitHostPort(s.Addr().String())
+	for own, want := range map[string]string{"http://db-1:" + port: "", "http://127.0.0.1:1": "http://127.0.0.1:1"} {
+		m := &member{settings: &settings{peerURLs: []string{own}}, peerPort: s}
+		if dialled, listening := m.unheard(); dialled != want || want != "" && fmt.Sprint(listening) != "["+s.Addr().String()+"]" {
+			t.Errorf("%s: dialled in vain at %q, listening at %v", own, dialled, listening)
+		}
+	}
+}
+
 func TestClosingEndsAccept(t *testing.T) {
 	s := peerPort(t)
 	errs := make(chan error, 1)

@@ -23,7 +23,7 @@ func (m *member) serve(ctx context.Context) error {
 	defer cancel()
 	go m.logLeaders(watching)
 	go m.announce(watching)
-	removed := make(chan struct{})
+	removed := make(chan *memberList, 1)
 	go m.watchConfiguration(watching, removed)
 	select {
 	case <-ctx.Done():
@@ -34,14 +34,24 @@ func (m *member) serve(ctx context.Context) error {
 		}
 		m.logger.Info("stopped")
 		return nil
-	case <-removed:
-		return errors.Join(cli.Advise(fmt.Errorf("member %s (%s) was removed from cluster %s", m.Name, hexID(m.ids.member), hexID(m.ids.cluster)),
-			"Its data directory is of no use any more. To bring the machine back, empty it and add the member anew."), m.close())
+	case list := <-removed:
+		return errors.Join(m.wasRemoved(list), m.close())
 	case <-m.host.Failed():
 		return errors.Join(fmt.Errorf("the member cannot go on: %w", m.host.Err()), m.close())
 	case <-m.group.Done():
 		return errors.Join(fmt.Errorf("the member cannot go on: %w", m.group.Err()), m.close())
 	}
+}
+
+// wasRemoved says what to do when the cluster does not have this member any more. The directory's identity is that of the removed one, even if the
+// machine was added again in the meantime.
+func (m *member) wasRemoved(list *memberList) error {
+	next := "Its data directory is of no use any more. To bring the machine back, empty it and add the member anew."
+	if successor, found := list.find(m.peerURLs); found && !successor.Started {
+		next = fmt.Sprintf("It was added anew as %s, and only the data directory %s is still the removed one's: empty it, and start it with --initial-cluster-state=existing.",
+			successor.ID, m.dataDir)
+	}
+	return cli.Advise(fmt.Errorf("member %s (%s) was removed from cluster %s", m.Name, hexID(m.ids.member), hexID(m.ids.cluster)), next)
 }
 
 // close takes the member apart, in the opposite order of start. It may be called on one that is only partly made.
@@ -149,9 +159,9 @@ func (m *member) logLeaders(ctx context.Context) {
 	}
 }
 
-// watchConfiguration keeps the identity file up to date with the cluster's committed configuration, and closes removed when this member
-// is no longer in it.
-func (m *member) watchConfiguration(ctx context.Context, removed chan<- struct{}) {
+// watchConfiguration keeps the identity file up to date with the cluster's committed configuration, and sends who is in the cluster to removed when this
+// member no longer is.
+func (m *member) watchConfiguration(ctx context.Context, removed chan<- *memberList) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
@@ -159,8 +169,14 @@ func (m *member) watchConfiguration(ctx context.Context, removed chan<- struct{}
 		if err != nil {
 			return
 		}
-		if status.ConfigurationIndex <= status.Commit && !m.observe(status.Configuration) || m.forgotten(ctx, &status) {
-			close(removed)
+		list := m.forgotten(ctx, &status)
+		if list == nil && status.ConfigurationIndex <= status.Commit && !m.observe(status.Configuration) {
+			if list, err = listOf(m.ids.cluster, status.Configuration); err != nil {
+				list = &memberList{} // Who else is there is only for the advice.
+			}
+		}
+		if list != nil {
+			removed <- list
 			return
 		}
 		select {
@@ -172,10 +188,10 @@ func (m *member) watchConfiguration(ctx context.Context, removed chan<- struct{}
 }
 
 // forgotten asks the others, while this member hears of no leader, whether it still belongs to them: who is removed is mostly not told,
-// since the others are done with it as soon as they have agreed.
-func (m *member) forgotten(ctx context.Context, status *balsa.Status) bool {
+// since the others are done with it as soon as they have agreed. If it does not, it gives who does.
+func (m *member) forgotten(ctx context.Context, status *balsa.Status) *memberList {
 	if status.Leader != raft.NoMember {
-		return false
+		return nil
 	}
 	var others []string
 	for _, other := range status.Configuration.Members {
@@ -186,10 +202,10 @@ func (m *member) forgotten(ctx context.Context, status *balsa.Status) bool {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	list, err := askAny(ctx, others, false) // not stale: the answer is that of a majority
-	if err != nil || list.ClusterID != hexID(m.ids.cluster) {
-		return false
+	if err != nil || list.ClusterID != hexID(m.ids.cluster) || list.has(hexID(m.ids.member)) {
+		return nil
 	}
-	return !slices.ContainsFunc(list.Members, func(other listedMember) bool { return other.ID == hexID(m.ids.member) })
+	return list
 }
 
 // observe takes over what a committed configuration says of this member; false if it was in an earlier one and is not in this one. A member that
