@@ -197,8 +197,15 @@ func (o *Options) Check() error {
 			return fmt.Errorf("a regime of %d members, %d groups and %v: say 1 to %d members and at least one group", r.Members, r.Groups, r.Duration, maxMembers)
 		}
 	}
-	if o.Members < 0 || o.Members > maxMembers || o.Groups < 0 || o.Clients < 0 || o.Duration < 0 {
-		return fmt.Errorf("%d members, %d groups, %d clients, %v: numbers below 0, or more than %d members", o.Members, o.Groups, o.Clients, o.Duration, maxMembers)
+	switch {
+	case o.Members < 0 || o.Members > maxMembers:
+		return fmt.Errorf("%d members: choose 1 to %d, or 0 to have it drawn", o.Members, maxMembers)
+	case o.Groups < 0:
+		return fmt.Errorf("%d groups: choose 1 or more, or 0 to have it drawn", o.Groups)
+	case o.Clients < 0:
+		return fmt.Errorf("%d clients: choose 1 or more, or 0 to have it drawn", o.Clients)
+	case o.Duration < 0:
+		return fmt.Errorf("a duration of %v: choose more than nothing, or 0 to have it drawn", o.Duration)
 	}
 	return nil
 }

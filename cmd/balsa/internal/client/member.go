@@ -307,11 +307,11 @@ func checkPeerURLs(peerURLs []string) error {
 	for _, raw := range peerURLs {
 		u, err := url.Parse(raw)
 		switch {
-		case err != nil:
+		case err != nil && strings.Contains(raw, "://"):
 			return cli.Usagef("--peer-urls: %v", err)
-		case u.Scheme == "https":
+		case err == nil && u.Scheme == "https":
 			return cli.Usagef("--peer-urls=%s: TLS is not supported yet, use http://", raw)
-		case u.Scheme != "http" || u.Hostname() == "" || u.Port() == "":
+		case err != nil || u.Scheme != "http" || u.Hostname() == "" || u.Port() == "":
 			return cli.Usagef("--peer-urls=%s is malformed: it has to be http://host:port", raw)
 		}
 	}

@@ -321,10 +321,12 @@ func advertisedURLs(flag string, urls []string) ([]string, error) {
 func parseURL(flag, raw string) (string, error) {
 	raw = strings.TrimSpace(raw)
 	u, err := url.Parse(raw)
-	if err != nil {
-		return "", cli.Usagef("--%s: %v", flag, err)
-	}
 	switch {
+	case !strings.Contains(raw, "://"):
+		// Of host:port the parser says something about path segments, or takes the host for the scheme.
+		return "", cli.Usagef("--%s=%s is malformed: it has to be http://HOST:PORT", flag, raw)
+	case err != nil:
+		return "", cli.Usagef("--%s: %v", flag, err)
 	case u.Scheme == "https":
 		return "", cli.Usagef("--%s=%s: TLS is not supported yet, use http://", flag, raw)
 	case u.Scheme != "http":

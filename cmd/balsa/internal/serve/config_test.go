@@ -92,6 +92,9 @@ func TestWrongFlagsAreRefusedInTheirOwnWords(t *testing.T) {
 
 		{"TLS is not supported yet", []string{"--listen-client-urls=https://10.0.0.1:2379"}},
 		{"--listen-client-urls=10.0.0.1 is malformed", []string{"--listen-client-urls=10.0.0.1"}},
+		{"--listen-client-urls=127.0.0.1:1 is malformed: it has to be http://HOST:PORT", []string{"--listen-client-urls=127.0.0.1:1"}},
+		{"--listen-client-urls=localhost:1 is malformed: it has to be http://HOST:PORT", []string{"--listen-client-urls=localhost:1"}},
+		{"--initial-cluster=127.0.0.1:1 is malformed: it has to be http://HOST:PORT", []string{"--name=a", "--initial-cluster=a=127.0.0.1:1"}},
 		{"both given", []string{"--listen-client-urls=http://10.0.0.1"}},
 		{"both given", []string{"--listen-peer-urls=http://:2380"}},
 		{"is not a port", []string{"--listen-client-urls=http://10.0.0.1:99999"}},

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -81,15 +82,21 @@ A run that was exported from the page of "balsa lab" is replayed, too.`,
 	return cmd
 }
 
+// whatIsReplayed is what to do for whoever named another file.
+const whatIsReplayed = "A campaign of `balsa sim` that finds a failure writes such a file into --dir and prints its name; the page of `balsa lab` exports one, too. A seed alone is told by `balsa sim story SEED`."
+
 func (t *telling) replay(ctx context.Context, name string, out io.Writer) error {
 	file, err := os.Open(name)
 	if err != nil {
-		return err
+		return cli.Advise(err, whatIsReplayed)
 	}
 	defer file.Close()
 	text, err := io.ReadAll(io.LimitReader(file, 16<<20))
 	if err != nil {
-		return err
+		return cli.Advise(err, whatIsReplayed)
+	}
+	if !json.Valid(text) {
+		return cli.Advise(fmt.Errorf("%s is not a replay file", name), whatIsReplayed)
 	}
 	if run, err := lab.ReadRun(text); err == nil && run.Campaign == nil {
 		return t.replayLab(run, out)
