@@ -54,6 +54,7 @@ var (
 	ErrTooLarge       = engine.ErrTooLarge
 	ErrFull           = engine.ErrFull
 	ErrClosed         = engine.ErrClosed
+	ErrRemoved        = engine.ErrRemoved
 	ErrStopped        = engine.ErrStopped
 	ErrTransferFailed = engine.ErrTransferFailed
 	ErrChangePending  = raft.ErrChangePending

@@ -23,6 +23,8 @@ var (
 	ErrFull = errors.New("balsa: the disk is full: writes are refused until there is room, reads go on")
 	// ErrClosed: the group or its host was closed.
 	ErrClosed = errors.New("balsa: closed")
+	// ErrRemoved: this member was removed from the group, and knows it. Ask another member, or have this one added again.
+	ErrRemoved = errors.New("balsa: this member was removed from its group")
 	// ErrTransferFailed: the leadership did not move to the member it was to go to.
 	ErrTransferFailed = errors.New("balsa: leadership was not transferred")
 	// ErrStopped: the host stopped because its disk failed, or the group because its machine did; it wraps the cause.

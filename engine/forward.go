@@ -167,6 +167,8 @@ func (g *Group) receiveForwardReply(m *ForwardReply) {
 		switch {
 		case c.kind == callTransfer:
 			c.finish(outcome{})
+		case g.removed && m.Index > g.apply.handed: // the entry does not come here any more
+			c.finish(outcome{err: fmt.Errorf("%w: %w", ErrIndeterminate, ErrRemoved)})
 		case m.Index <= g.apply.handed: // the entry overtook this reply: its result went by unclaimed
 			if c.kind == callChange {
 				c.finish(outcome{index: m.Index})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,6 +49,8 @@ type Group struct {
 	// suspect is a leader whose host hung up. What it might not get is held until it is heard again, or another one leads.
 	suspect raft.MemberID
 	dropped bool // the last turn was given
+	// belongs says that the configuration in force has the member, belonged that one had, removed that it was and is no more.
+	belongs, belonged, removed bool
 
 	// Shared with the other stages.
 	pendingBytes atomic.Int64
@@ -141,8 +144,17 @@ func restoreGroup(h *Host, o StartOptions) (*Group, error) {
 	g.applied.Store(uint64(applied))
 	g.commit.Store(uint64(applied))
 	g.leader.Store(&leadership{term: state.HardState.Term, changed: make(chan struct{})})
+	g.belonged = named(state.Snapshot.Configuration, o.Self) || slices.ContainsFunc(state.Configurations, func(at raft.ConfigurationAt) bool {
+		return named(at.Configuration, o.Self)
+	})
 	g.learnAddresses()
 	return g, nil
+}
+
+// named tells whether a configuration has a member, in either half.
+func named(c raft.Configuration, id raft.MemberID) bool {
+	is := func(m raft.Member) bool { return m.ID == id }
+	return slices.ContainsFunc(c.Members, is) || slices.ContainsFunc(c.Outgoing, is)
 }
 
 // restoreMachine brings the machine to a state the log can go on from and returns the index of that state.
@@ -215,7 +227,8 @@ func (g *Group) CommitIndex() raft.Index { return raft.Index(g.commit.Load()) }
 // AppliedIndex is the index of the last entry that the machine has applied.
 func (g *Group) AppliedIndex() raft.Index { return raft.Index(g.applied.Load()) }
 
-// Done is closed when the group is.
+// Done is closed when the group ends on this host: when it is stopped, its host is closed, or either fails. A member that was removed goes on, idle, until
+// then, since it may be added again; its requests end in ErrRemoved.
 func (g *Group) Done() <-chan struct{} { return g.done }
 
 // touch makes the worker look at the group in its next turn.
@@ -294,7 +307,8 @@ func (g *Group) fail(cause error) {
 	g.close()
 }
 
-// Err says why the group stopped by itself, or had to with its host; nil while it runs, and when it was stopped as asked.
+// Err says why the group stopped by itself, or had to with its host; nil while it runs, also as a member
+// that was removed, and when it was stopped as asked.
 func (g *Group) Err() error {
 	if err := g.host.Err(); err != nil {
 		return err

@@ -77,7 +77,7 @@ func (c *call) finish(o outcome) {
 // followers pass them to the leader, and while there is none they wait for one. The group owns data from then on.
 //
 // It blocks until the outcome is known or ctx ends. Errors: ErrIndeterminate when it may or may not have happened; ErrOverloaded, ErrFull,
-// ErrTooLarge, ErrClosed, ErrNoLeader (wrapping the context's error) when it did not.
+// ErrTooLarge, ErrClosed, ErrRemoved, ErrNoLeader (wrapping the context's error) when it did not.
 func (g *Group) Propose(ctx context.Context, data []byte) (Result, error) {
 	return g.ProposeUntil(ctx, nil, data)
 }
@@ -227,6 +227,10 @@ func (g *Group) propose(calls []*call) {
 		return
 	}
 	switch {
+	case g.removed:
+		for _, c := range calls {
+			c.finish(outcome{err: ErrRemoved})
+		}
 	case g.role == raft.Leader || g.core.Role() == raft.Leader:
 		g.proposeHere(calls)
 	case g.knownLeader() != raft.NoMember:
@@ -331,7 +335,7 @@ func (g *Group) finishHere(c *call, err error) {
 // once there is one; called when the timer fires.
 func (g *Group) releaseHeld() {
 	g.held = slices.DeleteFunc(g.held, func(c *call) bool { return c.state.Load() == callAbandoned })
-	if len(g.held) > 0 && g.knownLeader() != raft.NoMember {
+	if len(g.held) > 0 && (g.knownLeader() != raft.NoMember || g.removed) {
 		held := g.held
 		g.held = nil
 		g.propose(held)

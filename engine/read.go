@@ -33,7 +33,7 @@ func (r *readCall) finish(err error) {
 
 // ReadBarrier returns once this member's machine has applied everything that was committed anywhere when it was called: what is read from
 // the machine afterwards is linearizable (thesis §6.4). Any member takes it. It blocks until then or until ctx ends; ErrNoLeader wraps
-// the context's error when no leader confirmed it in time.
+// the context's error when no leader confirmed it in time; ErrRemoved says that this is no member any more.
 func (g *Group) ReadBarrier(ctx context.Context) error { return g.ReadBarrierUntil(ctx, nil) }
 
 // ReadBarrierUntil is ReadBarrier, and gives up when until is closed too: see ProposeUntil.
@@ -88,6 +88,10 @@ type readRounds struct {
 func (g *Group) read(calls []*readCall) {
 	r := &g.reads
 	r.waiting = append(r.waiting, calls...)
+	if g.removed {
+		r.failAll(ErrRemoved)
+		return
+	}
 	if len(r.waiting) == 0 || len(r.batches) > 0 {
 		return
 	}

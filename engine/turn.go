@@ -2,6 +2,7 @@ package engine
 
 import (
 	"container/heap"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -150,6 +151,7 @@ func (g *Group) advance() {
 			break
 		}
 	}
+	g.noticeRemoval()
 	g.driveTransfers()
 	g.expire()
 	g.maybeCompact()
@@ -234,8 +236,12 @@ func (g *Group) updateLeader() {
 	}
 }
 
-// learnAddresses takes the members' addresses from the configuration in force.
+// learnAddresses takes the members' addresses from the configuration in force. The way to those that are in it no more is kept, since they are to be told.
 func (g *Group) learnAddresses() {
+	if len(g.routes)+len(g.addresses) > maxRoutes {
+		clear(g.routes) // They are learned again from what comes.
+	}
+	maps.Copy(g.routes, g.addresses)
 	clear(g.addresses)
 	cfg := g.core.Configuration()
 	for _, list := range [][]raft.Member{cfg.Outgoing, cfg.Members} {
@@ -244,9 +250,28 @@ func (g *Group) learnAddresses() {
 			delete(g.routes, list[i].ID)
 		}
 	}
+	_, g.belongs = g.addresses[g.self]
+	g.belonged = g.belonged || g.belongs
 }
 
-// addressOf says where a member is reached: as the configuration says, else where it last wrote from.
+// noticeRemoval looks whether the member was removed from the group: the configuration without it is committed. A member that has yet to be added is not. What
+// waits here would wait for ever, as nobody sends to it any more.
+func (g *Group) noticeRemoval() {
+	if g.belongs || !g.belonged {
+		g.removed = false
+		return
+	}
+	if inForce, committed := g.core.ConfigurationIndexes(); g.removed || inForce != committed {
+		return
+	}
+	g.removed = true
+	g.host.options.Logger.Info("this member was removed from its group", "group", uint64(g.id), "member", uint64(g.self))
+	// What the change itself is waiting for comes with the commit, or came before.
+	g.waiting.failBehind(g.core.Commit(), fmt.Errorf("%w: %w", ErrIndeterminate, ErrRemoved))
+	g.reads.failAll(ErrRemoved)
+}
+
+// addressOf says where a member is reached: as the configuration says, else where it last wrote from, or was as a member.
 func (g *Group) addressOf(id raft.MemberID) string {
 	if a, ok := g.addresses[id]; ok {
 		return a
@@ -275,7 +300,7 @@ func (g *Group) address(messages []raft.Message) []Envelope {
 	return envelopes
 }
 
-// maxRoutes bounds how many members outside the configuration a group remembers the way to.
+// maxRoutes is about how many members outside the configuration a group remembers the way to.
 const maxRoutes = 256
 
 // receive sorts a peer's message: the core's kinds go to the core, the engine's own are handled here.

@@ -139,6 +139,27 @@ func (w *waiters) skip(index raft.Index) {
 	}
 }
 
+// failBehind answers those that wait for entries behind index.
+func (w *waiters) failBehind(index raft.Index, err error) {
+	w.mu.Lock()
+	var lost []*call
+	for i := range w.runs {
+		run := &w.runs[i]
+		keep := len(run.calls)
+		if last := run.first + raft.Index(keep); last > index+1 {
+			keep = max(0, keep-int(last-index-1))
+		}
+		lost = append(lost, run.calls[keep:]...)
+		run.calls = run.calls[:keep]
+	}
+	w.mu.Unlock()
+	for _, c := range lost {
+		if c != nil {
+			c.finish(outcome{err: err})
+		}
+	}
+}
+
 // failAll answers everybody, now and from now on.
 func (w *waiters) failAll(err error) {
 	w.mu.Lock()

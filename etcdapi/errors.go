@@ -93,7 +93,7 @@ func groupError(err error) error {
 		return rpctypes.ErrGRPCRequestTooLarge
 	case errors.Is(err, engine.ErrFull):
 		return rpctypes.ErrGRPCNoSpace
-	case errors.Is(err, engine.ErrClosed), errors.Is(err, engine.ErrStopped):
+	case errors.Is(err, engine.ErrClosed), errors.Is(err, engine.ErrStopped), errors.Is(err, engine.ErrRemoved):
 		return rpctypes.ErrGRPCStopped
 	}
 	return nil

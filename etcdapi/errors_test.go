@@ -42,6 +42,7 @@ func TestErrorsOfTheGroupAreEtcds(t *testing.T) {
 		"disk full":                      {engine.ErrFull, codes.ResourceExhausted, full, full},
 		"closed":                         {engine.ErrClosed, codes.Unavailable, stopped, stopped},
 		"host stopped":                   {fmt.Errorf("%w: %w", engine.ErrStopped, errors.New("bad disk")), codes.Unavailable, stopped, stopped},
+		"member removed":                 {engine.ErrRemoved, codes.Unavailable, stopped, stopped},
 		"no leader in time":              {fmt.Errorf("%w: %w", engine.ErrNoLeader, late), codes.Unavailable, noLeader, noLeader},
 		"outcome unknown":                {fmt.Errorf("%w: %w", engine.ErrIndeterminate, late), codes.Unavailable, timeout, changed},
 		"outcome unknown as it was shut": {fmt.Errorf("%w: %w", engine.ErrIndeterminate, engine.ErrClosed), codes.Unavailable, timeout, stopped},

@@ -52,7 +52,7 @@ func (c *Core) updatePeers() {
 			p = &progress{id: id, next: c.log.last + 1, lastActive: c.now}
 		}
 		if ok {
-			p.leaving = false
+			p.leaving, p.toldBy = false, 0
 			p.incarnation = member.Incarnation
 			p.incoming, p.outgoing = votesIn(conf.Members, id), votesIn(conf.Outgoing, id)
 			p.replaced = p.outgoing && conf.replaced(find(conf.Outgoing, id))
@@ -303,14 +303,17 @@ func (c *Core) admitted(p *progress, h *Header) bool {
 	return false
 }
 
-// forgetLeavers drops who is no member any more and knows it, or had time enough to.
+// forgetLeavers drops who is no member any more and has answered that it knows it, or had time enough to.
 func (c *Core) forgetLeavers() {
 	at := c.latest().Index
 	if at > c.commit {
 		return
 	}
 	c.leading.peers = slices.DeleteFunc(c.leading.peers, func(p *progress) bool {
-		return p.leaving && ((p.match >= at && p.commitSent >= at) || c.now-p.lastActive >= c.cfg.ElectionTimeoutMax)
+		if p.leaving && p.toldBy == 0 && p.match >= at && p.commitSent >= at {
+			p.toldBy = c.leading.round + 1 // What told it may be lost; that heartbeat tells it again.
+		}
+		return p.leaving && ((p.toldBy != 0 && p.round >= p.toldBy) || c.now-p.lastActive >= c.cfg.ElectionTimeoutMax)
 	})
 }
 

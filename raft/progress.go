@@ -58,6 +58,8 @@ type progress struct {
 	// round is the highest round the member answered, sentRound the last one it was sent a heartbeat of, commitSent the commit index it was told.
 	round, sentRound uint64
 	commitSent       Index
+	// toldBy is the round whose answer tells that a member that leaves has heard that it is committed, 0 before it was sent that.
+	toldBy uint64
 	// awaited is the highest index that somebody waits for at the member.
 	awaited Index
 	// lastActive is when it last answered in this term.

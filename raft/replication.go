@@ -153,9 +153,10 @@ func (c *Core) Await(member MemberID, index Index) {
 	}
 }
 
-// tellsLater tells whether a member hears of a commit with what is sent next, or when the delay is over.
+// tellsLater tells whether a member hears of a commit with what is sent next, or when the delay is over. A member that leaves hears of it at once: the leader is about
+// to forget it, or to step down.
 func (c *Core) tellsLater(p *progress) bool {
-	if c.cfg.CommitDelay == 0 || p.awaited > p.commitSent {
+	if c.cfg.CommitDelay == 0 || p.awaited > p.commitSent || p.leaving {
 		return false
 	}
 	c.leading.tellDeadline = min(c.leading.tellDeadline, c.after(c.cfg.CommitDelay))

@@ -2,6 +2,7 @@ package raft
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 )
@@ -202,6 +203,37 @@ func TestARemovedMemberIsToldSo(t *testing.T) {
 	}
 	if len(l.core.leading.peers) != 3 {
 		t.Fatalf("the leader still tells %d members", len(l.core.leading.peers))
+	}
+}
+
+// TestARemovedMemberIsToldAtOnce, whatever the delay of commits, and again if that is lost.
+func TestARemovedMemberIsToldAtOnce(t *testing.T) {
+	for _, lost := range []bool{false, true} {
+		c := newCluster(t, 4, func(cfg *Config) { cfg.CommitDelay = 5 * time.Millisecond })
+		l, removed := c.elect(1), c.member(4)
+		c.until("ready", l.core.committedInTerm)
+		c.advance(time.Second)
+		at, _, err := l.core.ChangeMembers(Change{Remove: []MemberID{4}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.settle(l)
+		for l.core.Commit() < at {
+			c.deliver(0)
+		}
+		if lost {
+			c.network = slices.DeleteFunc(c.network, func(f flight) bool { return f.message.Head().To == 4 })
+			c.advance(200 * time.Millisecond)
+		} else {
+			c.deliverAll()
+		}
+		if got := removed.core.CommittedConfiguration().String(); got != "1 2 3" {
+			t.Errorf("lost %v: the removed member knows the members %s", lost, got)
+		}
+		c.advance(200 * time.Millisecond)
+		if len(l.core.leading.peers) != 3 {
+			t.Errorf("lost %v: the leader still tells %d members", lost, len(l.core.leading.peers))
+		}
 	}
 }
 
