@@ -203,11 +203,42 @@ func twin(w *World, s *strike) bool {
 	t.twinOf, t.wiped, t.program, t.life = h, h.wiped+1, h.program, h.life+1000
 	h.twin = t
 	t.boot()
+	if s.chance(1, 3) {
+		h.swapped = true
+		h.dispute(s)
+		w.during(s.between(3*time.Second, 6*time.Second), h.endTwin)
+		return true
+	}
 	// Where the turns are long there is time for the second disk to be admitted, to catch up, and to become a voter before the first is reached again.
 	turns := pick(s, 200*time.Millisecond, 700*time.Millisecond)
 	h.takeTurns(s, turns)
 	w.during(s.between(turns, 8*turns), h.endTwin)
 	return true
+}
+
+// dispute waits until the second disk is a voter in the first one's place, which has not heard of it. Then the leader is cut off, and while another one is elected the network, which knows
+// two for one address, brings everything to both: each hears the answers to what the other has asked for.
+func (h *host) dispute(s *strike) {
+	t, w := h.twin, h.world
+	w.during(10*time.Millisecond, func() {
+		if h.twin != t || t.engine == nil {
+			return
+		}
+		for _, g := range w.groups {
+			m := g.leader()
+			if m == nil || m.host == t || m.host == h {
+				continue
+			}
+			if self, in := m.running.Core().Configuration().Find(h.id); in && !self.Learner && self.Incarnation == t.incarnation() {
+				lasts := s.between(time.Second, 3*time.Second)
+				h.disputed = w.now + lasts
+				h.note(noteFault, "two disks: what is sent to it gets to both for %v", lasts)
+				w.partitionFor("leader cut off between two disks", lasts, func(from, to *host) bool { return from == m.host || to == m.host })
+				return
+			}
+		}
+		h.dispute(s)
+	})
 }
 
 // takeTurns moves the address between the two. The leader is cut off now and then when they swap: so that another one leads, to whom
@@ -225,12 +256,17 @@ func (h *host) takeTurns(s *strike, turns time.Duration) {
 	})
 }
 
-// reached is who gets what is sent to a host's address.
-func (h *host) reached() *host {
-	if h.twin != nil && h.swapped {
-		return h.twin
+// reached is who gets what is sent to a host's address; both says that the host itself does as well.
+func (h *host) reached() (to *host, both bool) {
+	switch {
+	case h.twin == nil:
+		return h, false
+	case h.world.now < h.disputed:
+		return h.twin, true
+	case h.swapped:
+		return h.twin, false
 	}
-	return h
+	return h, false
 }
 
 // endTwin ends both, and gives the member a disk that neither had.

@@ -59,6 +59,8 @@ type host struct {
 	away                 time.Duration
 	twin, twinOf         *host
 	swapped, spoke, gone bool
+	// disputed is until when what is sent to a host and its twin reaches both.
+	disputed time.Duration
 	// turns counts the turns since the last look, and causes what may have led to one: see check_bounds.go.
 	turns, causes int
 	// inOrder says that the process was stopped, and did not crash.

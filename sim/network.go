@@ -162,14 +162,23 @@ func (n *network) post(p *parcel) {
 	w.launch(p, at)
 }
 
-// arrive delivers a message, if there is still a way and somebody at its end.
+// arrive delivers a message to whoever has the address.
 func (n *network) arrive(p *parcel) {
 	l := n.link(p.from, p.to)
-	if to := p.to.reached(); to != p.to {
+	to, both := p.to.reached()
+	if both {
+		n.hand(p, l)
+	}
+	if to != p.to {
 		diverted := *p
 		diverted.to = to
 		p = &diverted
 	}
+	n.hand(p, l)
+}
+
+// hand delivers a message, if there is still a way and somebody at its end.
+func (n *network) hand(p *parcel, l *link) {
 	switch {
 	case len(l.cuts) > 0:
 		for _, cut := range l.cuts {
