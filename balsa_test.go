@@ -261,6 +261,13 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		"no address":          {balsa.Options{Dir: t.TempDir()}, "address"},
 		"port taken":          {balsa.Options{Dir: t.TempDir(), Listen: taken.Addr().String()}, "address already in use"},
 		"directory is a file": {balsa.Options{Dir: file, Listen: "127.0.0.1:0"}, "not a directory"},
+		"negative workers":    {balsa.Options{Dir: file, Listen: "127.0.0.1:0", Workers: -1}, "Options.Workers is -1"},
+		"negative commands":   {balsa.Options{Dir: file, Listen: "127.0.0.1:0", MaxCommandBytes: -1}, "Options.MaxCommandBytes is -1"},
+		"enormous commands":   {balsa.Options{Dir: file, Listen: "127.0.0.1:0", MaxCommandBytes: 1 << 30}, "Options.MaxCommandBytes"},
+		"negative segments":   {balsa.Options{Dir: file, Listen: "127.0.0.1:0", SegmentBytes: -1}, "Options.SegmentBytes"},
+		"rare heartbeats":     {balsa.Options{Dir: file, Listen: "127.0.0.1:0", HeartbeatInterval: time.Second}, "less than twice HeartbeatInterval 1s"},
+		"timeouts reversed":   {balsa.Options{Dir: file, Listen: "127.0.0.1:0", ElectionTimeoutMin: time.Second, ElectionTimeoutMax: time.Second}, "not be random"},
+		"clocks that drift":   {balsa.Options{Dir: file, Listen: "127.0.0.1:0", ClockDriftBound: 500}, "ClockDriftBound 500%"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			host, err := balsa.Open(test.options)

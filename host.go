@@ -35,7 +35,8 @@ type Options struct {
 	// TLS, if set, secures the connections between hosts, in both directions.
 	TLS *tls.Config
 
-	// HeartbeatInterval is 50 ms by default; election timeouts are drawn uniformly from 150-300 ms (paper, §9.3).
+	// HeartbeatInterval is 50 ms by default; election timeouts are drawn uniformly from 150-300 ms (paper, §9.3). The shortest has to be at least two heartbeats,
+	// and the longest is twice the shortest by default.
 	HeartbeatInterval, ElectionTimeoutMin, ElectionTimeoutMax time.Duration
 	// LeaseReads lets leaders answer reads by lease instead of asking a majority: faster, but correct only where clocks drift
 	// less than ClockDriftBound percent (10 by default) against each other (thesis §6.4.1).
@@ -88,6 +89,12 @@ func Open(o Options) (*Host, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.MaxCommandBytes == 0 {
+		o.MaxCommandBytes = 8 << 20
+	}
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
 	listener, err := listen(&o)
 	if err != nil {
 		return nil, err
@@ -120,6 +127,34 @@ func listen(o *Options) (net.Listener, error) {
 	return l, nil
 }
 
+// validate tells what is wrong with options, before anything is done.
+func (o *Options) validate() error {
+	const most = 1<<30 - wire.DefaultMaxFrameBytes // what a frame between hosts may hold
+	switch {
+	case o.MaxCommandBytes < 0 || o.MaxCommandBytes > most:
+		return fmt.Errorf("balsa: Options.MaxCommandBytes is %d: it has to be from 1 to %d, or 0 for the default", o.MaxCommandBytes, most)
+	case o.Workers < 0:
+		return fmt.Errorf("balsa: Options.Workers is %d: it has to be 1 or more, or 0 for the default", o.Workers)
+	case o.SegmentBytes < 0:
+		return fmt.Errorf("balsa: Options.SegmentBytes is %d: it has to be positive, or 0 for the default", o.SegmentBytes)
+	}
+	c := o.timing()
+	c.ID = 1 // any member's
+	if err := c.Default().Validate(); err != nil {
+		return fmt.Errorf("balsa: Options: %w", err)
+	}
+	return nil
+}
+
+// timing is what the groups' cores are given of the options.
+func (o *Options) timing() raft.Config {
+	return raft.Config{
+		HeartbeatInterval: o.HeartbeatInterval, ElectionTimeoutMin: o.ElectionTimeoutMin, ElectionTimeoutMax: o.ElectionTimeoutMax,
+		LeaseReads: o.LeaseReads, ClockDriftBound: o.ClockDriftBound, QuiesceAfter: o.QuiesceAfter,
+		CommitDelay: min(commitDelay, cmp.Or(o.HeartbeatInterval, commitDelay)), MaxCachedBytes: o.CachedBytes,
+	}
+}
+
 // commitDelay is much longer than the pause between one write and the next of somebody who waits for each, and hardly noticed by who watches a follower.
 const commitDelay = 2 * time.Millisecond
 
@@ -136,18 +171,11 @@ func open(o Options, listener net.Listener) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.MaxCommandBytes == 0 {
-		o.MaxCommandBytes = 8 << 20
-	}
 	network := &lateNetwork{}
 	host, err := engine.NewHost(engine.Options{
 		Log: log, FS: fsys, SnapshotDir: filepath.Join(o.Dir, "snap"), Network: network, Address: o.Advertise,
 		Epoch: uint64(time.Now().UnixMilli()), Seed: binary.LittleEndian.Uint64(seed[8:]), Workers: o.Workers,
-		Raft: raft.Config{
-			HeartbeatInterval: o.HeartbeatInterval, ElectionTimeoutMin: o.ElectionTimeoutMin, ElectionTimeoutMax: o.ElectionTimeoutMax,
-			LeaseReads: o.LeaseReads, ClockDriftBound: o.ClockDriftBound, QuiesceAfter: o.QuiesceAfter,
-			CommitDelay: min(commitDelay, cmp.Or(o.HeartbeatInterval, commitDelay)), MaxCachedBytes: o.CachedBytes,
-		},
+		Raft:            o.timing(),
 		MaxCommandBytes: o.MaxCommandBytes, CompactBytes: o.CompactBytes, CompactEntries: o.CompactEntries, KeepEntries: o.KeepEntries,
 		Logger: o.Logger, Observe: o.Observe,
 	}, nil)

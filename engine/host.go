@@ -61,15 +61,16 @@ func (o *Options) setDefaults() error {
 		return errors.New("balsa: engine options need a log, a file system and a network")
 	case o.Address == "" || o.SnapshotDir == "":
 		return errors.New("balsa: engine options need an address and a snapshot directory")
+	case o.Workers < 0 || o.MaxCommandBytes < 0 || o.MaxPendingBytes < 0:
+		return errors.New("balsa: engine options: Workers, MaxCommandBytes and MaxPendingBytes cannot be negative")
 	}
 	setDefault(&o.Workers, 1)
 	setDefault(&o.MaxCommandBytes, 8<<20)
 	setDefault(&o.MaxPendingBytes, 64<<20)
 	setDefault(&o.CompactBytes, 64<<20)
 	setDefault(&o.KeepEntries, 5000)
-	if o.Raft.ElectionTimeoutMin == 0 {
-		o.Raft.ElectionTimeoutMin, o.Raft.ElectionTimeoutMax = 150*time.Millisecond, 300*time.Millisecond
-	}
+	setDefault(&o.Raft.ElectionTimeoutMin, 150*time.Millisecond)
+	setDefault(&o.Raft.ElectionTimeoutMax, 2*o.Raft.ElectionTimeoutMin)
 	setDefault(&o.Raft.HeartbeatInterval, 50*time.Millisecond)
 	setDefault(&o.DiskStallTimeout, 10*o.Raft.ElectionTimeoutMin)
 	if o.Logger == nil {
