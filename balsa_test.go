@@ -282,6 +282,29 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
+// TestAHostGoesByTheNameThatItListensAt, if others can dial that: it is what stands in the list of members.
+func TestAHostGoesByTheNameThatItListensAt(t *testing.T) {
+	addresses, err := freeport.Addresses(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(addresses[0])
+	for listen, same := range map[string]bool{"localhost:" + port: true, ":" + port: false, "0.0.0.0:" + port: false, "localhost:0": false} {
+		host, err := balsa.Open(balsa.Options{Dir: t.TempDir(), Listen: listen})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (host.Address() == listen) != same || strings.HasSuffix(host.Address(), ":0") {
+			t.Errorf("who listens at %s goes by %s", listen, host.Address())
+		}
+		_, err = host.Start(1, []balsa.Member{{ID: 1, Address: listen}}, &journal{})
+		if same && err != nil || !same && (err == nil || !strings.Contains(err.Error(), "Options.Advertise")) {
+			t.Errorf("%s as a member's address: %v", listen, err)
+		}
+		host.Close()
+	}
+}
+
 func TestADirectoryServesOneHostAtATime(t *testing.T) {
 	dir := t.TempDir()
 	host, err := balsa.Open(balsa.Options{Dir: dir, Listen: "127.0.0.1:0"})

@@ -28,7 +28,8 @@ type Options struct {
 	// Listen is the address, host:port, on which peers are accepted. Listener, if set, is used instead.
 	Listen   string
 	Listener net.Listener
-	// Advertise is the address by which peers reach this host, as the members' Address says; Listen's by default.
+	// Advertise is the address by which peers reach this host, written as in the members' Address. By default it is Listen as it is written, or, if that names no
+	// port or all interfaces, and with Listener, the address that is listened on.
 	Advertise string
 	// Cluster is a number that all hosts of a deployment share; hosts with different ones refuse each other.
 	Cluster uint64
@@ -123,8 +124,17 @@ func listen(o *Options) (net.Listener, error) {
 	}
 	if o.Advertise == "" {
 		o.Advertise = l.Addr().String()
+		if host, port, err := net.SplitHostPort(o.Listen); err == nil && port != "0" && dialable(host) {
+			o.Advertise = o.Listen
+		}
 	}
 	return l, nil
+}
+
+// dialable tells whether a host to listen at is one that can be dialled, too.
+func dialable(host string) bool {
+	ip := net.ParseIP(host)
+	return host != "" && (ip == nil || !ip.IsUnspecified())
 }
 
 // validate tells what is wrong with options, before anything is done.
@@ -206,7 +216,8 @@ func (h *Host) Start(group GroupID, members []Member, machine StateMachine) (*Gr
 		}
 	}
 	if self == raft.NoMember {
-		return nil, fmt.Errorf("balsa: start group %d: none of its %d members has this host's address %s", group, len(members), h.advertise)
+		return nil, fmt.Errorf("balsa: start group %d: none of its %d members has this host's address %s, which is Options.Advertise, or without that what is listened on",
+			group, len(members), h.advertise)
 	}
 	first := Configuration{Members: slices.SortedFunc(slices.Values(members), func(a, b Member) int { return cmp.Compare(a.ID, b.ID) })}
 	if err := first.Validate(); err != nil {
