@@ -52,7 +52,8 @@ func Advise(err error, next string) error { return &advised{err, next} }
 const rootLong = `Balsa is a replicated key-value store that speaks the etcd v3 API.
 
 One binary holds the server, a demo cluster, and a client for the command line.
-Anything that speaks to etcd, etcdctl too, speaks to Balsa.
+etcdctl and other clients of etcd work with it: keys, transactions, compaction, members, maintenance;
+no watches or leases yet.
 
 Exit codes: 0 it went well, 1 it failed, 2 the command line was wrong and nothing was done.`
 

@@ -26,7 +26,9 @@ func snapshotCommand() *cobra.Command {
 		Use:   "save FILE",
 		Short: "Save a copy of the database of the asked member, while it goes on serving",
 		Long: `Save a copy of the database of one member, consistent as of one revision, while it goes on serving. The copy is checked
-against its checksum, and FILE appears only when it is complete. --timeout does not apply: big databases take their time.`,
+against its checksum, and FILE appears only when it is complete. --timeout does not apply: big databases take their time.
+
+Nothing restores such a file yet, neither balsa nor etcdutl: it is a copy to look at, and to keep.`,
 		Example: `  balsa snapshot save backup.db`,
 		Args:    cobra.ExactArgs(1),
 	}

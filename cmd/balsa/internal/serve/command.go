@@ -15,7 +15,10 @@ import (
 
 const serveLong = `Run one member of a cluster, until SIGINT or SIGTERM. It logs "ready to serve client requests" once it does.
 
-The flags are etcd's, and each can also be set by an environment variable: --data-dir by BALSA_DATA_DIR.
+The flags are named as etcd's, and each can also be set by an environment variable: --data-dir by BALSA_DATA_DIR.
+What it answers is etcd's API for keys, transactions, compaction, members and maintenance; no watches or leases yet.
+Old revisions of keys stay until somebody compacts them, as "balsa compact" does, and the database has no quota.
+
 On a stop it hands leadership over first, so that the others need no election. The flags that begin
 with "initial" matter at the first start only; later the data directory knows.
 
@@ -65,6 +68,7 @@ func AddCommand(root *cobra.Command) {
 		},
 	}
 	config.register(cmd.Flags())
+	cmd.SetFlagErrorFunc(explainFlagError)
 	cmd.Flags().BoolVar(&stopAtEnd, stdinFlag, false, "stop when standard input ends, as it does when the process that wrote to it is gone")
 	if err := cmd.Flags().MarkHidden(stdinFlag); err != nil {
 		panic(err)
