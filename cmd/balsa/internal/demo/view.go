@@ -212,7 +212,7 @@ func (v *view) commands(s *state) []string {
 }
 
 func (v *view) kill(leader *memberState) string {
-	return fmt.Sprintf("  kill -9 %d   %s", leader.pid, v.style.dim("# "+leader.name+", the leader"))
+	return fmt.Sprintf("  kill -9 %d   %s", leader.pid, v.style.dim("# "+leader.name+", the leader; a put just then may end unknown"))
 }
 
 func (v *view) anyDown(s *state) bool {

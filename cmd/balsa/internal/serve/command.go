@@ -19,6 +19,9 @@ The flags are named as etcd's, and each can also be set by an environment variab
 What it answers is etcd's API for keys, transactions, compaction, members and maintenance; no watches or leases yet.
 Old revisions of keys stay until somebody compacts them, as "balsa compact" does, and the database has no quota.
 
+--election-timeout is 150 ms, and etcd's 1 s: raise it, with --heartbeat-interval, on loaded or distant
+machines, where a leader that is only late would be replaced.
+
 On a stop it hands leadership over first, so that the others need no election. The flags that begin
 with "initial" matter at the first start only; later the data directory knows.
 
