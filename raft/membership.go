@@ -134,6 +134,11 @@ func (c *Core) changed(ch Change) (Configuration, error) {
 		}
 		members[i] = m
 	}
+	for i := range ch.Set {
+		if err := newAddress(old.Members, members, &ch.Set[i]); err != nil {
+			return Configuration{}, fmt.Errorf("%w: %w", ErrBadChange, err)
+		}
+	}
 	next := Configuration{Members: members}
 	if err := next.Validate(); err != nil {
 		return Configuration{}, fmt.Errorf("%w: %w", ErrBadChange, err)
@@ -145,6 +150,19 @@ func (c *Core) changed(ch Change) (Configuration, error) {
 		next.Outgoing = cloneMembers(old.Members)
 	}
 	return next, nil
+}
+
+// newAddress tells whether a member gets an address that is another one's: of a group there is one member at an address.
+func newAddress(old, members []Member, m *Member) error {
+	if was := find(old, m.ID); m.Address == "" || was != nil && was.Address == m.Address {
+		return nil
+	}
+	for i := range members {
+		if members[i].ID != m.ID && members[i].Address == m.Address {
+			return fmt.Errorf("the address %s of member %d is that of member %d", m.Address, m.ID, members[i].ID)
+		}
+	}
+	return nil
 }
 
 // ready tells whether a learner is there, has caught up, and has the configuration that made it one.

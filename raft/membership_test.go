@@ -2,6 +2,7 @@ package raft
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 )
@@ -144,6 +145,32 @@ func TestNoMembershipChangeBeforeTheFirstCommitOfTheTerm(t *testing.T) {
 	if _, _, err := a.ChangeMembers(Change{Remove: []MemberID{2}}); !errors.Is(err, ErrChangePending) {
 		t.Fatalf("%v, want ErrChangePending", err)
 	}
+}
+
+// TestAnAddressIsOfOneMember: of two at one address, one would hear nothing. Members may swap theirs, and one may take that of a member that goes.
+func TestAnAddressIsOfOneMember(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	l := c.elect(1)
+	c.until("ready", l.core.committedInTerm)
+	change := func(ch Change, want string) {
+		t.Helper()
+		_, _, err := l.core.ChangeMembers(ch)
+		if want == "" {
+			if err != nil {
+				t.Errorf("%v: %v", ch, err)
+			}
+			c.settle(l)
+			c.until("changed", func() bool { return l.core.mayChange() == nil })
+		} else if !errors.Is(err, ErrBadChange) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v, want %q", ch, err, want)
+		}
+	}
+	change(Change{Set: []Member{{ID: 1, Address: "a"}, {ID: 2, Address: "b"}, {ID: 3, Address: "c"}}}, "")
+	change(Change{Set: []Member{{ID: 4, Address: "b", Learner: true}}}, "the address b of member 4 is that of member 2")
+	change(Change{Set: []Member{{ID: 3, Address: "a"}}}, "the address a of member 3 is that of member 1")
+	change(Change{Set: []Member{{ID: 4, Address: "d", Learner: true}, {ID: 5, Address: "d", Learner: true}}}, "the address d")
+	change(Change{Set: []Member{{ID: 1, Address: "b"}, {ID: 2, Address: "a"}}}, "")
+	change(Change{Set: []Member{{ID: 1, Address: "c"}}, Remove: []MemberID{3}}, "")
 }
 
 func TestBadChangesAreRefusedWithAReason(t *testing.T) {
