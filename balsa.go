@@ -62,6 +62,7 @@ var (
 	ErrBadChange      = raft.ErrBadChange
 	ErrUnknownMember  = raft.ErrUnknownMember
 	ErrSessionExpired = session.ErrExpired
+	ErrNoSessions     = session.ErrNone
 )
 
 // WithSessions wraps a machine so that commands proposed through a Session are applied exactly once, however often they are retried (thesis §6.3).
@@ -71,7 +72,7 @@ func WithSessions(machine StateMachine) StateMachine {
 	return session.NewMachine(machine, session.Limit)
 }
 
-// OpenSession registers a session with the group. It retries by itself until ctx ends: opening twice does no harm.
+// OpenSession registers a session with the group, which has to have been started with a machine of WithSessions: else it is ErrNoSessions. It retries by itself until ctx ends: opening twice does no harm.
 func OpenSession(ctx context.Context, group *Group) (*Session, error) {
 	return session.Open(ctx, group)
 }

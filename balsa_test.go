@@ -318,6 +318,82 @@ func TestADirectoryServesOneHostAtATime(t *testing.T) {
 	}
 }
 
+// alone opens a host on a directory and starts its member of a group that it has for itself.
+func alone(t *testing.T, dir string, id balsa.MemberID, machine balsa.StateMachine) (*balsa.Host, *balsa.Group, error) {
+	t.Helper()
+	host, err := balsa.Open(balsa.Options{Dir: dir, Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { host.Close() })
+	group, err := host.Start(1, []balsa.Member{{ID: id, Address: host.Address()}}, machine)
+	return host, group, err
+}
+
+// TestASessionNeedsAMachineThatKnowsSessions: another would apply what opens it as a command.
+func TestASessionNeedsAMachineThatKnowsSessions(t *testing.T) {
+	lines := &journal{}
+	_, group, err := alone(t, t.TempDir(), 1, lines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = balsa.OpenSession(context.Background(), group)
+	if !errors.Is(err, balsa.ErrNoSessions) || !strings.Contains(err.Error(), "WithSessions") {
+		t.Errorf("without sessions: %v", err)
+	}
+	if err := group.ReadBarrier(context.Background()); err != nil || lines.text() != "" {
+		t.Errorf("the machine was told %q, %v", lines.text(), err)
+	}
+}
+
+// TestWhatIsCancelledBeforeItBeginsDoesNotHappen, and is known not to have.
+func TestWhatIsCancelledBeforeItBeginsDoesNotHappen(t *testing.T) {
+	lines := &journal{}
+	_, group, err := alone(t, t.TempDir(), 1, lines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := group.Propose(context.Background(), []byte("wanted")); err != nil {
+		t.Fatal(err)
+	}
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err = group.Propose(over, []byte("unwanted"))
+	for what, err := range map[string]error{"a proposal": err, "a change": group.ChangeMembers(over, balsa.Change{Remove: []balsa.MemberID{1}})} {
+		if !errors.Is(err, context.Canceled) || errors.Is(err, balsa.ErrIndeterminate) || errors.Is(err, balsa.ErrNoLeader) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := group.ReadBarrier(context.Background()); err != nil || lines.text() != "wanted" {
+		t.Errorf("the machine was told %q, %v", lines.text(), err)
+	}
+}
+
+// TestADirectoryIsOfOneMember: under another id it would vote for somebody else, and hear nobody.
+func TestADirectoryIsOfOneMember(t *testing.T) {
+	dir := t.TempDir()
+	host, group, err := alone(t, dir, 1, &journal{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for recorded := false; !recorded; {
+		status, err := group.Status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		recorded = status.Configuration.Members[0].Incarnation != 0 && status.Commit >= status.ConfigurationIndex
+	}
+	host.Close()
+	host, _, err = alone(t, dir, 3, &journal{})
+	if err == nil || !strings.Contains(err.Error(), "group 1") || !strings.Contains(err.Error(), "as member 1, not 3") {
+		t.Errorf("as another member: %v", err)
+	}
+	host.Close()
+	if _, _, err = alone(t, dir, 1, &journal{}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAClosedGroupSaysSo(t *testing.T) {
 	host, err := balsa.Open(balsa.Options{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
 	if err != nil {

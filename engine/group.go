@@ -113,6 +113,9 @@ func restoreGroup(h *Host, o StartOptions) (*Group, error) {
 		state = wal.GroupState{Snapshot: raft.SnapshotMeta{Configuration: o.Bootstrap.Clone()}}
 		h.disk.enqueue([]persist{{batch: wal.Batch{Group: o.Group, Snapshot: &state.Snapshot}}})
 	}
+	if is := holder(state, h.options.Log.Incarnation()); is != raft.NoMember && is != o.Self {
+		return nil, fmt.Errorf("this directory holds the group as member %d, not %d: start it as that one, or take the directory of member %d", is, o.Self, o.Self)
+	}
 	g := &Group{
 		id: o.Group, self: o.Self, host: h, machine: o.Machine,
 		worker:    h.workers[uint64(o.Group)%uint64(len(h.workers))],
@@ -149,6 +152,20 @@ func restoreGroup(h *Host, o StartOptions) (*Group, error) {
 	})
 	g.learnAddresses()
 	return g, nil
+}
+
+// holder is the member whose log this is: the one for which the group has recorded the log's incarnation. NoMember if it has not, or the member was removed.
+func holder(state wal.GroupState, incarnation uint64) raft.MemberID {
+	latest := state.Snapshot.Configuration
+	if n := len(state.Configurations); n > 0 {
+		latest = state.Configurations[n-1].Configuration
+	}
+	for i := range latest.Members {
+		if latest.Members[i].Incarnation == incarnation {
+			return latest.Members[i].ID
+		}
+	}
+	return raft.NoMember
 }
 
 // named tells whether a configuration has a member, in either half.
@@ -208,6 +225,9 @@ func (g *Group) ID() raft.GroupID { return g.id }
 
 // Self is the id of this host's member.
 func (g *Group) Self() raft.MemberID { return g.self }
+
+// Machine is what the group was started with. The group calls it from its own goroutines: whoever else uses it has to agree with it.
+func (g *Group) Machine() StateMachine { return g.machine }
 
 // Leader returns the leader this member knows, raft.NoMember if none, and the term. It does not wait.
 func (g *Group) Leader() (raft.MemberID, raft.Term) {

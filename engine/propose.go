@@ -77,7 +77,7 @@ func (c *call) finish(o outcome) {
 // followers pass them to the leader, and while there is none they wait for one. The group owns data from then on.
 //
 // It blocks until the outcome is known or ctx ends. Errors: ErrIndeterminate when it may or may not have happened; ErrOverloaded, ErrFull,
-// ErrTooLarge, ErrClosed, ErrRemoved, ErrNoLeader (wrapping the context's error) when it did not.
+// ErrTooLarge, ErrClosed, ErrRemoved, ErrNoLeader (wrapping the context's error) when it did not; nor did it when the context had ended before.
 func (g *Group) Propose(ctx context.Context, data []byte) (Result, error) {
 	return g.ProposeUntil(ctx, nil, data)
 }
@@ -144,6 +144,9 @@ func (g *Group) TransferLeadership(ctx context.Context, to raft.MemberID) error 
 // submit puts a call into the inbox and waits for its end. It does not look at whether the group is closed: a thousand callers would wait for each
 // other's locks on one channel, and every call is answered when the group closes (see drop, waiters.failAll and worker.stop).
 func (g *Group) submit(ctx context.Context, until <-chan struct{}, c *call, size int64) outcome {
+	if err := ctx.Err(); err != nil {
+		return outcome{err: fmt.Errorf("balsa: not begun: %w", err)}
+	}
 	if err := g.enqueue(c, size); err != nil {
 		return outcome{err: err}
 	}

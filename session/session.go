@@ -26,6 +26,9 @@ import (
 // command of it happened is unknown.
 var ErrExpired = errors.New("balsa: session expired")
 
+// ErrNone says that the group's machine knows no sessions. Nothing was proposed.
+var ErrNone = errors.New("balsa: no sessions: the machine that the group was started with has to come from WithSessions, on all members")
+
 // Limit is how many sessions a machine remembers if nobody says otherwise; the one that was used longest ago goes first, on every member alike.
 const Limit = 10_000
 
@@ -76,8 +79,11 @@ func Answer(reply []byte) ([]byte, error) {
 	return reply[1:], nil
 }
 
-// Open registers a session with the group. It retries by itself until ctx ends: opening twice does no harm.
+// Open registers a session with the group, whose machine has to be a Machine. It retries by itself until ctx ends: opening twice does no harm.
 func Open(ctx context.Context, group *engine.Group) (*Session, error) {
+	if _, knows := group.Machine().(*Machine); !knows {
+		return nil, ErrNone // Others would take what opens a session for a command.
+	}
 	var random [8]byte
 	if _, err := rand.Read(random[:]); err != nil {
 		return nil, err
@@ -95,12 +101,18 @@ func (s *Session) Propose(ctx context.Context, command []byte) (engine.Result, e
 }
 
 func (s *Session) propose(ctx context.Context, data []byte) (engine.Result, error) {
-	for {
+	for unknown := false; ; {
 		result, err := s.group.Propose(ctx, data)
-		if errors.Is(err, engine.ErrIndeterminate) && ctx.Err() == nil {
-			continue // it was applied, or it was not: asking again tells, and applies it at most once
+		if errors.Is(err, engine.ErrIndeterminate) {
+			unknown = true
+			if ctx.Err() == nil {
+				continue // it was applied, or it was not: asking again tells, and applies it at most once
+			}
 		}
 		if err != nil {
+			if unknown && !errors.Is(err, engine.ErrIndeterminate) {
+				err = fmt.Errorf("%w: %w", engine.ErrIndeterminate, err) // An earlier attempt may have happened, whatever came of the last one.
+			}
 			return engine.Result{}, err
 		}
 		answer, err := Answer(result.Data)
