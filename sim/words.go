@@ -53,7 +53,7 @@ var eventWords = map[raft.EventKind]string{
 	raft.EventTruncated:          "removes {entries} from its log",
 	raft.EventRejected:           "rejects what n{peer} sends it, and asks to go back to {index}",
 	raft.EventCommitted:          "takes everything up to entry {index} for committed",
-	raft.EventConfiguration:      "goes by the configuration of {count} members in entry {index}",
+	raft.EventConfiguration:      "goes by the configuration of {members} in entry {index}",
 	raft.EventSteppedDown:        "STEPS DOWN, now in term {term}",
 	raft.EventTransferStarted:    "begins to hand leadership over to n{peer}",
 	raft.EventTransferEnded:      "ends the transfer of leadership to n{peer}",
@@ -82,7 +82,7 @@ func (n *note) words() (string, bool) {
 			head += fmt.Sprintf("(in group %d) ", n.a)
 		}
 		text := strings.NewReplacer("{peer}", fmt.Sprint(uint64(e.Peer)), "{term}", fmt.Sprint(e.Term), "{index}", fmt.Sprint(e.Index),
-			"{entries}", entries(e.Index, e.Count), "{count}", fmt.Sprint(e.Count)).Replace(form)
+			"{entries}", entries(e.Index, e.Count), "{count}", fmt.Sprint(e.Count), "{members}", memberCount(e.Count)).Replace(form)
 		if e.Rule != "" {
 			text += " (" + e.Rule + ")"
 		}
@@ -112,6 +112,13 @@ func entries(first raft.Index, count int) string {
 		return fmt.Sprintf("entry %d", first)
 	}
 	return fmt.Sprintf("entries %d to %d", first, first+raft.Index(count)-1)
+}
+
+func memberCount(n int) string {
+	if n == 1 {
+		return "one member"
+	}
+	return fmt.Sprintf("%d members", n)
 }
 
 // words tells the last notes that are of interest, at most n.

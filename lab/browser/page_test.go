@@ -427,6 +427,30 @@ func TestABrokenAddressIsSaidSo(t *testing.T) {
 	p.until(`!document.querySelector("#toast").hidden && document.querySelector("#toast").textContent.includes("cannot be read")`)
 }
 
+// TestANamedMemberWithAnEmptyLog inspects a member as a running cluster has them: it has a name of its own, and its log may be empty behind a snapshot.
+func TestANamedMemberWithAnEmptyLog(t *testing.T) {
+	for language, want := range map[string][]string{
+		"en": {"Member A · m1", "log entries–snapshot14 @ 1", "A goes by a configuration of one member, from entry 2."},
+		"zh": {"A · m1", "日志条目–快照14 @ 1", "A 采用条目 2 中的配置，只有一个成员。"},
+	} {
+		p := open(t, "native", "", look{language: language})
+		p.free(3, 1)
+		var got string
+		p.js(&got, `await (async () => {
+			const { Inspector } = await import("./js/inspector.js"), { sentence } = await import("./js/feed.js");
+			const { session } = balsa, place = document.createElement("div");
+			const member = { ...session.member(1), name: "m1", prefix: { index: 14, term: 1 }, durable: 14, last: 14 };
+			new Inspector(place, { state: session.state, member: () => member, can: () => false }, () => {}, () => {}).select({ kind: "member", id: 1 });
+			return place.textContent + sentence({ kind: "configuration", member: 1, count: 1, index: 2 });
+		})()`)
+		for _, w := range want {
+			if !strings.Contains(got, w) {
+				t.Errorf("in %s it says %q, without %q", language, got, w)
+			}
+		}
+	}
+}
+
 // BenchmarkFrame reports what it costs to draw a frame, for five members that send as much as they can at full speed.
 func BenchmarkFrame(b *testing.B) {
 	p := open(b, "wasm", "", look{motion: true, language: "en"})

@@ -30,6 +30,7 @@ export function sentence(e) {
   if (e.kind === "follower" && e.peer) name = "event.follower-of";
   if (e.kind === "answered" && e.op) name = `event.answered-${e.op.outcome || "unknown"}`;
   if ((e.kind === "proposed" || e.kind === "truncated") && (e.count ?? 0) > 1) name += "-many";
+  if (e.kind === "configuration" && e.count === 1) name += "-one";
   return lookUp(name) === undefined ? `${values.n} ${e.kind} ${e.why ?? ""}` : word(name, values);
 }
 

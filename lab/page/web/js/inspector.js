@@ -65,7 +65,7 @@ export class Inspector {
   #memberPanel(m) {
     const { state } = this.session;
     const role = seenRole(m);
-    const name = nameOf(m.id);
+    const name = m.name ? `${nameOf(m.id)} · ${m.name}` : nameOf(m.id); // a running cluster has names of its own
     const list = (/** @type {number[] | undefined} */ ids) => (ids?.length ? ids.map(nameOf).join(" ") : "–");
     const volatile = facts([
       ["role", word(`role.${role}`)],
@@ -82,7 +82,7 @@ export class Inspector {
     const durable = facts([
       ["term", m.disk.term],
       ["vote", m.disk.vote ? nameOf(m.disk.vote) : "–"],
-      ["log", m.durable ? `${(m.prefix?.index ?? 0) + 1}–${m.durable}` : "–"],
+      ["log", m.durable > (m.prefix?.index ?? 0) ? `${(m.prefix?.index ?? 0) + 1}–${m.durable}` : "–"],
       ...(m.prefix?.index ? [["snapshot", `${m.prefix.index} @ ${m.prefix.term}`]] : []),
       ...(m.syncing ? [["syncing", word("yes")]] : []),
       ...(m.lying ? [["lying", word("yes")]] : []),
@@ -105,7 +105,7 @@ export class Inspector {
       table.append(html("tbody", {}, ...m.peers.map((p) => row("td", [nameOf(p.id), p.match, p.next, word(`peer.${p.state}`), p.inflight ?? 0]))));
       parts.push(html("h3", {}, word("inspect.peers")), table);
     }
-    const key = `member ${m.id} ${m.process} ${m.in} ${m.role} ${m.lying ?? ""} ${m.durable > (m.prefix?.index ?? 0)}`;
+    const key = `member ${m.id} ${name} ${m.process} ${m.in} ${m.role} ${m.lying ?? ""} ${m.durable > (m.prefix?.index ?? 0)}`;
     this.#show(key, word("inspect.member", { name }), parts, () => this.#memberButtons(m));
     /** @type {HTMLElement} */ (this.place.querySelector("h2")).style.borderBottomColor = hue(m.term);
   }

@@ -26,7 +26,7 @@ export class Positions {
 
   draw() {
     const { members, committed } = this.session.state;
-    const key = JSON.stringify(members.map((m) => [m.id, m.process, m.role, m.term, m.last, m.commit, m.applied, m.lag, Math.round(m.rate ?? 0), m.address]));
+    const key = JSON.stringify(members.map((m) => [m.id, m.process, m.role, m.term, m.last, m.commit, m.applied, m.lag, Math.round(m.rate ?? 0), m.name, m.address]));
     if (key === this.drawn) return;
     this.drawn = key;
     const head = html("tr", {}, html("td"), ...columns.map((c) => html("th", { scope: "col" }, word(`positions.${c}`))));
@@ -35,7 +35,7 @@ export class Positions {
       const up = m.process === "running";
       /** @type {Record<string, string | number>} */
       const cells = { term: m.term, last: m.last, commit: m.commit, applied: m.applied, lag: m.lag ?? 0, rate: Math.round(m.rate ?? 0), address: m.address ?? "" };
-      const row = html("tr", {}, html("th", { scope: "row", class: "who" }, html("button", { class: "plain", click: () => this.select(m.id) }, html("b", {}, nameOf(m.id)), html("small", {}, word(`role.${role}`)))));
+      const row = html("tr", {}, html("th", { scope: "row", class: "who" }, html("button", { class: "plain", click: () => this.select(m.id) }, html("b", {}, nameOf(m.id)), html("small", {}, m.name ? `${m.name} · ${word(`role.${role}`)}` : word(`role.${role}`)))));
       row.append(...columns.map((c) => html("td", {}, up || c === "address" ? String(cells[c]) : "–")));
       // The bar is how much of what is committed this member has applied.
       const bar = html("span", { class: "bar" }, html("span"));

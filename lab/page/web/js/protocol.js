@@ -81,6 +81,7 @@
  * @property {number} [rate]
  * @property {number} [lag]
  * @property {string} [address]
+ * @property {string} [name]
  */
 /**
  * @typedef {object} MessageFields

@@ -23,7 +23,7 @@ export default {
     entry: "entry {index} of term {term}: {what} ({state})", match: "{leader} knows that {name} has everything up to {index}", next: "{leader} sends {name} entry {index} next",
   },
   spacetime: { title: "Time: press to go there, arrows move by 10 ms, the wheel zooms", leads: "leads term {term}" },
-  strip: { label: "{n} operations of clients", empty: "No client has asked for anything yet.", stale: "missed what had ended before it began" },
+  strip: { label: "{n} operations of clients", empty: "No client has asked for anything through this page yet.", stale: "missed what had ended before it began" },
   feed: { title: "What happened, the newest first, and why", back: "Go to this moment" },
   safety: {
     title: "What must always hold", kept: "kept", violated: "violated",
@@ -91,7 +91,7 @@ export default {
     timeout: "{n} has heard from no leader for its whole election timeout.", follower: "{n} is a follower.", "follower-of": "{n} follows {p}.", "pre-candidate": "{n} asks around whether it would win an election.", candidate: "{n} becomes a candidate in term {term} and votes for itself.",
     leader: "{n} becomes the leader of term {term}.", "vote-granted": "{n} gives its vote to {p}.", "vote-refused": "{n} refuses {p} its vote.", "vote-received": "{n} has {count} votes.", term: "{n} hears of term {term} and goes there.", "leader-known": "{n} knows {p} as the leader.",
     proposed: "{n} puts entry {index} into its log.", "proposed-many": "{n} puts entries {index} to {last} into its log.", appended: "{n} appends entry {index} from {p}.", truncated: "{n} removes entry {index}, which conflicts with the leader's log.", "truncated-many": "{n} removes entries {index} to {last}, which conflict with the leader's log.",
-    rejected: "{n} rejects what {p} sent: the logs differ at {index}.", committed: "{n} knows that everything up to entry {index} is committed.", configuration: "{n} goes by a configuration of {count} members, from entry {index}.", "stepped-down": "{n} steps down.",
+    rejected: "{n} rejects what {p} sent: the logs differ at {index}.", committed: "{n} knows that everything up to entry {index} is committed.", configuration: "{n} goes by a configuration of {count} members, from entry {index}.", "configuration-one": "{n} goes by a configuration of one member, from entry {index}.", "stepped-down": "{n} steps down.",
     "transfer-started": "{n} hands over to {p}.", "transfer-ended": "{n}: the handover to {p} has ended.", "snapshot-needed": "{p} needs a snapshot: what it lacks is compacted away at {n}.", "snapshot-installed": "{n} has taken over a snapshot up to entry {index}.",
     "read-confirmed": "{n} is sure that it still leads, and answers reads as of entry {index}.", quiet: "{n} falls silent.", woke: "{n} wakes up.", lost: "The {kind} from {from} to {to} is lost: {why}.", started: "{n} starts.", crashed: "{n} crashes.", stopped: "{n} stops.", paused: "{n} stands still.", resumed: "{n} goes on.",
     asked: "{client} asks: {op}", "answered-ok": "{client} is answered: {op}", "answered-refused": "{client} is refused: {op}", "answered-unknown": "{client} does not learn whether it happened: {op}", operator: "Operator: {why}.", fault: "{why}", phase: "{why}", violation: "VIOLATED {why}",

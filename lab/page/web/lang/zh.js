@@ -23,7 +23,7 @@ export default {
     entry: "条目 {index}，任期 {term}：{what}（{state}）", match: "{leader} 知道 {name} 已有到 {index} 为止的全部条目", next: "{leader} 接下来要发给 {name} 的是条目 {index}",
   },
   spacetime: { title: "时间：点一下就到那里，方向键移动 10 毫秒，滚轮缩放", leads: "领导任期 {term}" },
-  strip: { label: "客户端的 {n} 个操作", empty: "还没有客户端提出请求。", stale: "没有读到在它开始之前就已完成的写入" },
+  strip: { label: "客户端的 {n} 个操作", empty: "还没有客户端通过本页提出请求。", stale: "没有读到在它开始之前就已完成的写入" },
   feed: { title: "发生了什么，为什么，最新的在最前", back: "回到这一刻" },
   safety: {
     title: "任何时候都必须成立的性质", kept: "成立", violated: "被违反",
@@ -91,7 +91,7 @@ export default {
     timeout: "{n} 在整个选举超时内没有听到领导者。", follower: "{n} 是跟随者。", "follower-of": "{n} 跟随 {p}。", "pre-candidate": "{n} 先询问自己能否当选。", candidate: "{n} 成为任期 {term} 的候选者，并投票给自己。",
     leader: "{n} 成为任期 {term} 的领导者。", "vote-granted": "{n} 投票给 {p}。", "vote-refused": "{n} 拒绝投票给 {p}。", "vote-received": "{n} 已有 {count} 票。", term: "{n} 得知任期 {term}，并进入该任期。", "leader-known": "{n} 得知 {p} 是领导者。",
     proposed: "{n} 把条目 {index} 写入自己的日志。", "proposed-many": "{n} 把条目 {index} 到 {last} 写入自己的日志。", appended: "{n} 追加了来自 {p} 的条目 {index}。", truncated: "{n} 删去与领导者日志冲突的条目 {index}。", "truncated-many": "{n} 删去与领导者日志冲突的条目 {index} 到 {last}。",
-    rejected: "{n} 拒绝了 {p} 发来的内容：日志在 {index} 处不同。", committed: "{n} 得知到条目 {index} 为止都已提交。", configuration: "{n} 采用条目 {index} 中的配置，共 {count} 个成员。", "stepped-down": "{n} 下台。",
+    rejected: "{n} 拒绝了 {p} 发来的内容：日志在 {index} 处不同。", committed: "{n} 得知到条目 {index} 为止都已提交。", configuration: "{n} 采用条目 {index} 中的配置，共 {count} 个成员。", "configuration-one": "{n} 采用条目 {index} 中的配置，只有一个成员。", "stepped-down": "{n} 下台。",
     "transfer-started": "{n} 开始把领导权移交给 {p}。", "transfer-ended": "{n}：向 {p} 的移交结束了。", "snapshot-needed": "{p} 需要快照：它缺少的条目在 {n} 处已被压缩。", "snapshot-installed": "{n} 安装了到条目 {index} 为止的快照。",
     "read-confirmed": "{n} 确认自己仍是领导者，按条目 {index} 回答读请求。", quiet: "{n} 静默了。", woke: "{n} 醒来了。", lost: "{from} 发给 {to} 的{kind}丢失了：{why}。", started: "{n} 启动。", crashed: "{n} 崩溃。", stopped: "{n} 停止。", paused: "{n} 停住不动。", resumed: "{n} 继续运行。",
     asked: "{client} 请求：{op}", "answered-ok": "{client} 得到答复：{op}", "answered-refused": "{client} 被拒绝：{op}", "answered-unknown": "{client} 不知道请求是否生效：{op}", operator: "运维：{why}。", fault: "{why}", phase: "{why}", violation: "违反 {why}",
