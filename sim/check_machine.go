@@ -55,8 +55,17 @@ func (c *checkMachine) answered(m *member, a *applied, d *deed) {
 
 func (c *checkMachine) hashed(m *member, index raft.Index, hash uint64) {
 	if wrong := c.group.ledger.hashed(m.host.id, index, hash); wrong != "" {
-		m.world.fail("state machine equality", "the machine of %v %s", m, wrong)
+		m.world.fail("state machine equality", "the machine of %v %s%s", m, wrong, c.states(m, index))
 	}
+}
+
+// states shows the state of somebody's own machine, and the one that it should have at that index: of two hashes nobody learns what differs.
+func (c *checkMachine) states(m *member, index raft.Index) string {
+	oracle, own := c.group.ledger.asOf(index).(*alone)
+	if !own {
+		return ""
+	}
+	return describeStates(m.machine.inner, oracle.machine)
 }
 
 // same checks a machine's chain against the one that is known at that index.

@@ -101,16 +101,28 @@ func roundTrip(newMachine func() engine.StateMachine) error {
 	}
 	after, err := stateHash(b)
 	if err == nil && before != after {
-		err = fmt.Errorf("its state is %016x, and %016x after a snapshot and its restoration", before, after)
+		err = fmt.Errorf("its state is %016x, and %016x after a snapshot and its restoration%s", before, after, describeStates(b, a))
 	}
 	return err
 }
 
 // transplant restores one machine from a snapshot of another.
 func transplant(from, to engine.StateMachine) error {
-	snapshot, err := from.Snapshot()
+	body, err := snapshotOf(from)
 	if err != nil {
-		return fmt.Errorf("take a snapshot: %w", err)
+		return err
+	}
+	if err := to.Restore(bytes.NewReader(body)); err != nil {
+		return fmt.Errorf("restore a snapshot: %w", err)
+	}
+	return nil
+}
+
+// snapshotOf is all that a machine's snapshot has.
+func snapshotOf(m engine.StateMachine) ([]byte, error) {
+	snapshot, err := m.Snapshot()
+	if err != nil {
+		return nil, fmt.Errorf("take a snapshot: %w", err)
 	}
 	var body bytes.Buffer
 	_, err = snapshot.WriteTo(&body)
@@ -118,10 +130,28 @@ func transplant(from, to engine.StateMachine) error {
 		err = closeErr
 	}
 	if err != nil {
-		return fmt.Errorf("write a snapshot: %w", err)
+		return nil, fmt.Errorf("write a snapshot: %w", err)
 	}
-	if err := to.Restore(&body); err != nil {
-		return fmt.Errorf("restore a snapshot: %w", err)
+	return body.Bytes(), nil
+}
+
+// describeStates shows by their snapshots how a machine's state differs from the one that it should have: all of it if it is small, else what follows the
+// first byte that differs. It says nothing of what cannot be captured.
+func describeStates(has, want engine.StateMachine) string {
+	a, errA := snapshotOf(has)
+	b, errB := snapshotOf(want)
+	if errA != nil || errB != nil {
+		return ""
 	}
-	return nil
+	at := 0
+	for at < min(len(a), len(b)) && a[at] == b[at] {
+		at++
+	}
+	switch {
+	case bytes.Equal(a, b):
+		return fmt.Sprintf("; the snapshots of both are %d bytes, and equal", len(a))
+	case len(clipped(a)) == len(a) && len(clipped(b)) == len(b):
+		return fmt.Sprintf("; its snapshot is %s, and should be %s", describeBytes(a), describeBytes(b))
+	}
+	return fmt.Sprintf("; its snapshot of %d bytes should have %d, and from byte %d on has %s in the place of %s", len(a), len(b), at, describeBytes(a[at:]), describeBytes(b[at:]))
 }

@@ -138,6 +138,46 @@ func TestCheckFindsWrongMachines(t *testing.T) {
 	}
 }
 
+// letters is what was written last, as text; with upper, a snapshot brings it back in upper case.
+type letters struct {
+	text  string
+	upper bool
+}
+
+func (l *letters) Apply(entries []engine.Entry) []engine.Result {
+	for _, e := range entries {
+		l.text = string(e.Data)
+	}
+	return make([]engine.Result, len(entries))
+}
+
+func (l *letters) Snapshot() (engine.SnapshotWriter, error) {
+	return sumSnapshot{written: []byte("letters " + l.text)}, nil
+}
+
+func (l *letters) Restore(r io.Reader) error {
+	b, err := io.ReadAll(r)
+	if l.text = strings.TrimPrefix(string(b), "letters "); l.upper {
+		l.text = strings.ToUpper(l.text)
+	}
+	return err
+}
+
+// TestCheckShowsTheStatesThatDiffer has small snapshots, which are shown, and large ones, of which the part that differs is.
+func TestCheckShowsTheStatesThatDiffer(t *testing.T) {
+	for _, c := range []struct{ command, want string }{
+		{"ab", `; its snapshot is "letters AB", and should be "letters ab"`},
+		{strings.Repeat("-", 200) + "ab", `; its snapshot of 210 bytes should have 210, and from byte 208 on has "AB" in the place of "ab"`},
+	} {
+		var found told
+		sim.Check(&found, sim.Options{Seeds: 60}, func() engine.StateMachine { return &letters{upper: true} },
+			sim.Workload{Command: func(*rand.Rand) []byte { return []byte(c.command) }})
+		if !strings.Contains(found.text, c.want) {
+			t.Errorf("it does not say %s: %.600s", c.want, found.text)
+		}
+	}
+}
+
 // told takes what Check has to say.
 type told struct{ text string }
 

@@ -1,7 +1,8 @@
 // Command mutants measures the simulator by the bugs it finds. Each file with the suffix ".mutant" below this directory is one deliberate bug in
 // the code that the simulator runs: some are bugs that other implementations had, some are of our own making. The command builds the campaign
 // program with each of them in turn, lets it live through random worlds until a property does not hold, and prints which one it was and how
-// many seeds it took. A mutant that is never caught is a gap in the simulator.
+// many seeds it took. A mutant that is never caught is a gap in the simulator. With -build, it makes a balsa that has the bug, to be looked at with all that
+// `balsa sim` tells: the smallest run, its story, the replay file.
 //
 // The tree is not touched, nor copied: the go command reads a mutant's files in the place of the tree's (-overlay), and rebuilds only what they
 // change. All mutants get the same worlds: those of the swarm or, where a mutant's head has the line "worlds: kv", those in which the key-value store is the
@@ -35,6 +36,7 @@ func main() {
 	sample := flag.Int("sample", 0, "only this many mutants, drawn by -seed")
 	seed := flag.Uint64("seed", 1, "what -sample draws by")
 	scenario := flag.Bool("scenario", false, "run the directed scenario of each mutant instead: it has to fail with the mutant, and pass without")
+	program := flag.String("build", "", "build balsa with the one mutant that -run names into this file, and hunt nothing")
 	write := flag.Bool("write", false, "put the table into docs/simulation.md")
 	flag.Parse()
 	root, err := findRoot()
@@ -48,6 +50,18 @@ func main() {
 	list, err = choose(list, *only, *sample, *seed)
 	if err != nil {
 		fatal(err)
+	}
+	if *program != "" {
+		if len(list) != 1 {
+			fatal(fmt.Errorf("-build takes one mutant, and %d have names that match %q", len(list), *only))
+		}
+		if *program, err = filepath.Abs(*program); err == nil {
+			err = list[0].build(root, *program, balsa)
+		}
+		if err != nil {
+			fatal(err)
+		}
+		return
 	}
 	if *scenario {
 		os.Exit(scenarios(root, list, *write, *only == "" && *sample == 0))

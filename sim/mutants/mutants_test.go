@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -67,6 +68,22 @@ func TestASampleOfMutantsIsCaught(t *testing.T) {
 			t.Errorf("%s was not caught within %d seeds", m.name, v.Seeds)
 		}
 		t.Logf("%s: %s after %d seeds", m.name, v.Property, v.Seeds)
+	}
+}
+
+// TestABalsaWithAMutantTellsWhatGoesWrong builds the whole program with a bug, as -build does.
+func TestABalsaWithAMutantTellsWhatGoesWrong(t *testing.T) {
+	root, list := repository(t)
+	i := slices.IndexFunc(list, func(m *mutant) bool { return m.name == "raft/half-is-a-majority" })
+	dir := t.TempDir()
+	program := filepath.Join(dir, "balsa")
+	if err := list[i].build(root, program, balsa); err != nil {
+		t.Fatal(err)
+	}
+	out, err := command(dir, program, "sim", "--seeds", "500")
+	files, _ := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err == nil || !strings.Contains(out, "The smallest run found") || len(files) != 1 {
+		t.Errorf("%v, files %v:\n%s", err, files, out)
 	}
 }
 

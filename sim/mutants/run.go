@@ -19,6 +19,9 @@ var programs = map[string]string{
 	"kv":    "./kv/kvsim/campaign",
 }
 
+// balsa is the program with all of its commands.
+const balsa = "./cmd/balsa"
+
 // bounds say how far a campaign goes.
 type bounds struct {
 	first, seeds uint64
@@ -45,15 +48,28 @@ func (m *mutant) hunt(root string, b bounds) (verdict, error) {
 		return verdict{}, err
 	}
 	defer os.RemoveAll(dir)
-	overlay, err := m.overlay(root, dir)
-	if err != nil {
+	program := filepath.Join(dir, "campaign")
+	if err := m.build(root, program, programs[m.worlds]); err != nil {
 		return verdict{}, err
 	}
-	program := filepath.Join(dir, "campaign")
-	if out, err := command(root, "go", "build", "-overlay", overlay, "-ldflags", "-s -w", "-o", program, programs[m.worlds]); err != nil {
-		return verdict{}, fmt.Errorf("mutant %s does not compile: %w\n%s", m.name, err, out)
-	}
 	return campaign(program, b)
+}
+
+// build builds a program of the tree with the mutant in it.
+func (m *mutant) build(root, to, program string) error {
+	dir, err := os.MkdirTemp("", "mutant")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	overlay, err := m.overlay(root, dir)
+	if err != nil {
+		return err
+	}
+	if out, err := command(root, "go", "build", "-overlay", overlay, "-ldflags", "-s -w", "-o", to, program); err != nil {
+		return fmt.Errorf("mutant %s does not compile: %w\n%s", m.name, err, out)
+	}
+	return nil
 }
 
 // campaign runs the program. Each has one processor: several run side by side.
