@@ -40,14 +40,14 @@ func (c *counter) Restore(r io.Reader) error {
 }
 
 func main() {
-	if len(os.Args) < 3 {
+	number, _ := strconv.Atoi(append(os.Args, "")[1])
+	if number < 1 || number > len(os.Args)-2 {
 		log.Fatal("usage: counter NUMBER ADDRESS...  (which of the addresses is this member's, counted from 1)")
 	}
 	var members []balsa.Member
 	for i, address := range os.Args[2:] {
 		members = append(members, balsa.Member{ID: balsa.MemberID(i + 1), Address: address})
 	}
-	number, _ := strconv.Atoi(os.Args[1])
 	host, err := balsa.Open(balsa.Options{Dir: "counter-" + os.Args[1], Listen: os.Args[1+number]})
 	if err != nil {
 		log.Fatal(err)
@@ -58,6 +58,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	log.Printf("type a number to add, or ? to read; answers wait until %d of the %d members run", len(members)/2+1, len(members))
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 		if in.Text() == "?" {
 			err = group.ReadBarrier(context.Background()) // from here on the local value is current
