@@ -21,27 +21,41 @@ import (
 	"github.com/balsa-raft/balsa/session"
 )
 
-// The types that a replicated state machine is written against, and what a group tells of itself. See package engine for their contracts.
+// The types that a replicated state machine is written against, and what a group tells of itself. Package engine has their contracts.
 type (
-	StateMachine        = engine.StateMachine
+	// StateMachine is what a group replicates: the type that you write. See go doc github.com/balsa-raft/balsa/engine.StateMachine
+	StateMachine = engine.StateMachine
+	// DurableStateMachine is a StateMachine that keeps its state on stable storage itself. See go doc github.com/balsa-raft/balsa/engine.DurableStateMachine
 	DurableStateMachine = engine.DurableStateMachine
-	SnapshotWriter      = engine.SnapshotWriter
-	Entry               = engine.Entry
-	Result              = engine.Result
-	Group               = engine.Group
-	Status              = engine.Status
-	// Session is one client's line of commands, each applied exactly once. See OpenSession.
+	// SnapshotWriter writes a state that a machine has captured. See go doc github.com/balsa-raft/balsa/engine.SnapshotWriter
+	SnapshotWriter = engine.SnapshotWriter
+	// Entry is a committed command as a machine sees it. See go doc github.com/balsa-raft/balsa/engine.Entry
+	Entry = engine.Entry
+	// Result is what applying an entry answers to whoever proposed it. See go doc github.com/balsa-raft/balsa/engine.Result
+	Result = engine.Result
+	// Group is this host's member of a group: Propose, ReadBarrier, ChangeMembers, TransferLeadership, Status. See go doc github.com/balsa-raft/balsa/engine.Group
+	Group = engine.Group
+	// Status is a copy of what a member knows. See go doc github.com/balsa-raft/balsa/engine.Status
+	Status = engine.Status
+	// Session is one client's line of commands, each applied exactly once: see OpenSession, and go doc github.com/balsa-raft/balsa/session.Session
 	Session = session.Session
 )
 
-// The vocabulary of the protocol. See package raft.
+// The vocabulary of the protocol, of package raft.
 type (
-	GroupID       = raft.GroupID
-	MemberID      = raft.MemberID
-	Index         = raft.Index
-	Term          = raft.Term
-	Member        = raft.Member
-	Change        = raft.Change
+	// GroupID names a group. See go doc github.com/balsa-raft/balsa/raft.GroupID
+	GroupID = raft.GroupID
+	// MemberID names a member of a group; it is not 0. See go doc github.com/balsa-raft/balsa/raft.MemberID
+	MemberID = raft.MemberID
+	// Index is a place in the log. See go doc github.com/balsa-raft/balsa/raft.Index
+	Index = raft.Index
+	// Term numbers the leaderships. See go doc github.com/balsa-raft/balsa/raft.Term
+	Term = raft.Term
+	// Member is one member of a configuration: its id, its address, and whether it votes. See go doc github.com/balsa-raft/balsa/raft.Member
+	Member = raft.Member
+	// Change says which members to add or replace, and which to remove. See go doc github.com/balsa-raft/balsa/raft.Change
+	Change = raft.Change
+	// Configuration is who the members are. See go doc github.com/balsa-raft/balsa/raft.Configuration
 	Configuration = raft.Configuration
 )
 
@@ -72,7 +86,8 @@ func WithSessions(machine StateMachine) StateMachine {
 	return session.NewMachine(machine, session.Limit)
 }
 
-// OpenSession registers a session with the group, which has to have been started with a machine of WithSessions: else it is ErrNoSessions. It retries by itself until ctx ends: opening twice does no harm.
+// OpenSession registers a session with the group, which has to have been started with a machine of WithSessions: else it is ErrNoSessions. It retries by itself until
+// ctx ends: opening twice does no harm.
 func OpenSession(ctx context.Context, group *Group) (*Session, error) {
 	return session.Open(ctx, group)
 }
