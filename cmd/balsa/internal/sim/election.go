@@ -27,7 +27,7 @@ leader that they hear.`
 
 const electionExample = `  balsa sim election --csv election.csv --svg election.svg
   balsa sim election --extensions --csv extended.csv --svg extended.svg
-  balsa sim election --trials 100 > election.csv`
+  balsa sim election --trials 100 --csv - > election.csv`
 
 // electionLimit ends a trial: the paper's figure ends at 100 s, its data near 250 s.
 const electionLimit = 4 * time.Minute

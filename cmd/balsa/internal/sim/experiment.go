@@ -28,33 +28,33 @@ func (e *experiment) flags(cmd *cobra.Command) {
 	f.SortFlags = false
 	f.Uint64Var(&e.seed, "seed", 1, "the first seed: the same one gives the same results, on any machine")
 	f.IntVar(&e.workers, "workers", runtime.GOMAXPROCS(0), "how many trials run at once")
-	f.StringVar(&e.csv, "csv", "", "write every result to this file (default: to standard output)")
+	f.StringVar(&e.csv, "csv", "", "write every result to this file; - for standard output")
 	f.StringVar(&e.svg, "svg", "", "draw the results in this file")
 }
 
-// write puts the results where they are to go: the table of all to the file or standard output, the summary to what is left.
+// write puts the results where they are to go: the summary to standard output, or out of the way of the table of all if that goes there.
 func (e *experiment) write(cmd *cobra.Command, rows [][]string, summary string, figure func() []byte) error {
-	var table bytes.Buffer
-	w := csv.NewWriter(&table)
-	if err := w.WriteAll(rows); err != nil {
-		return err
-	}
 	if e.svg != "" {
 		if err := os.WriteFile(e.svg, figure(), 0o644); err != nil {
 			return err
 		}
 	}
-	if e.csv == "" {
-		if _, err := table.WriteTo(cmd.OutOrStdout()); err != nil {
+	out := cmd.OutOrStdout()
+	if e.csv != "" {
+		var table bytes.Buffer
+		if err := csv.NewWriter(&table).WriteAll(rows); err != nil {
 			return err
 		}
-		_, err := io.WriteString(cmd.ErrOrStderr(), summary)
-		return err
+		if e.csv == "-" {
+			if _, err := table.WriteTo(out); err != nil {
+				return err
+			}
+			out = cmd.ErrOrStderr()
+		} else if err := os.WriteFile(e.csv, table.Bytes(), 0o644); err != nil {
+			return err
+		}
 	}
-	if err := os.WriteFile(e.csv, table.Bytes(), 0o644); err != nil {
-		return err
-	}
-	_, err := io.WriteString(cmd.OutOrStdout(), summary)
+	_, err := io.WriteString(out, summary)
 	return err
 }
 

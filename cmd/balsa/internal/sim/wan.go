@@ -23,7 +23,7 @@ core, engine and log. The bound is one round trip from the leader to the nearest
 make a majority with it, and, where the proposal is made elsewhere, one to the leader.`
 
 const wanExample = `  balsa sim wan --csv wan.csv --svg wan.svg
-  balsa sim wan --commits 50 > wan.csv`
+  balsa sim wan --commits 50 --csv - > wan.csv`
 
 // wanSizes are the clusters that are measured.
 var wanSizes = []int{3, 5, 7}
