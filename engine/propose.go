@@ -101,7 +101,8 @@ func (g *Group) ProposeUntil(ctx context.Context, until <-chan struct{}, data []
 }
 
 // ChangeMembers alters the configuration and returns once the change is committed and in force here. Any member takes it. Errors as
-// for Propose, and raft.ErrChangePending, raft.ErrNotReady, raft.ErrBadChange.
+// for Propose, and raft.ErrChangePending, raft.ErrNotReady, raft.ErrBadChange. The first two pass: ask again in a moment. The leader makes changes of its own, too, such as
+// when it records, soon after a group was founded, which disk each member has.
 func (g *Group) ChangeMembers(ctx context.Context, change raft.Change) error {
 	for {
 		c := newCall(callChange)
