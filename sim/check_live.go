@@ -12,14 +12,19 @@ import (
 )
 
 // proof shows, after the faults, that the groups are live: within a bounded time there is one leader, everything is committed and applied on every
-// member of the configuration, and a write asked of each of them succeeds.
+// member of the configuration, and a fresh read and a write asked of each of them succeed.
 type proof struct {
 	world *World
-	// asked and shown are the members that were asked to write, and those that have, by group.
-	asked, shown map[*member]bool
+	// reads and writes are what was asked of the members.
+	reads, writes asked
 	// handovers are those of the groups whose leaders were asked for one.
 	handovers map[*group]*handover
 }
+
+// asked are members that are being asked for something, and those that have given it.
+type asked struct{ now, given map[*member]bool }
+
+func newAsked() asked { return asked{now: map[*member]bool{}, given: map[*member]bool{}} }
 
 // handover is what became of asking a group's leader to hand over its leadership.
 type handover struct {
@@ -47,7 +52,7 @@ func (w *World) halt(why string) {
 // startProof begins to look; no client begins anything any more.
 func (w *World) startProof() {
 	w.say(notePhase, "the groups have to show that they live")
-	p := &proof{world: w, asked: map[*member]bool{}, shown: map[*member]bool{}, handovers: map[*group]*handover{}}
+	p := &proof{world: w, reads: newAsked(), writes: newAsked(), handovers: map[*group]*handover{}}
 	p.look()
 }
 
@@ -77,15 +82,15 @@ func (p *proof) waitsFor(g *group) string {
 		return why
 	}
 	conf, _ := g.configuration()
+	// The leader that there is may have led for long, and is asked before another one begins anew.
+	if m := p.lacks(&p.reads, g, conf, func(a *Action) bool { return a.Command == nil && !a.Stale }); m != nil {
+		return fmt.Sprintf("%v has not answered a fresh read", m)
+	}
 	if why := p.handOver(g, conf); why != "" {
 		return why
 	}
-	for i := range conf.Members {
-		m := g.members[conf.Members[i].ID-1]
-		if !p.shown[m] {
-			p.ask(m)
-			return fmt.Sprintf("%v has not answered a write", m)
-		}
+	if m := p.lacks(&p.writes, g, conf, func(a *Action) bool { return a.Command != nil }); m != nil {
+		return fmt.Sprintf("%v has not answered a write", m)
 	}
 	for _, c := range p.world.clients {
 		if c.group == g && c.busy {
@@ -159,16 +164,27 @@ func (g *group) unsettled() string {
 	return ""
 }
 
-// ask has a member write something; again if the outcome is not known.
-func (p *proof) ask(m *member) {
-	if p.asked[m] {
+// lacks asks a member that has not given what it has to, and returns it; nil if all have.
+func (p *proof) lacks(what *asked, g *group, conf raft.Configuration, fits func(*Action) bool) *member {
+	for i := range conf.Members {
+		if m := g.members[conf.Members[i].ID-1]; !what.given[m] {
+			p.ask(what, m, fits)
+			return m
+		}
+	}
+	return nil
+}
+
+// ask asks a member for something that fits, if the workload has anything like it; again if the outcome is not known.
+func (p *proof) ask(what *asked, m *member, fits func(*Action) bool) {
+	if what.now[m] {
 		return
 	}
-	p.asked[m] = true
+	what.now[m] = true
 	w := p.world
 	c := newClient(w, m.group)
 	r := c.source.Next()
-	for tries := 0; r.Command == nil && tries < 1000; tries++ {
+	for tries := 0; !fits(&r) && tries < 1000; tries++ {
 		r = c.source.Next()
 	}
 	c.ask(m, r)
@@ -178,8 +194,8 @@ func (p *proof) ask(m *member) {
 			w.after(time.Millisecond, await)
 			return
 		}
-		p.asked[m] = false
-		p.shown[m] = c.op.Outcome == OutcomeDone
+		what.now[m] = false
+		what.given[m] = c.op.Outcome == OutcomeDone
 	}
 	await()
 }
