@@ -52,8 +52,8 @@ func (g *group) mayHurt(h *host) bool {
 	}
 	voters, hurt := 0, 1
 	for i := range conf.Members {
-		if conf.Members[i].Learner {
-			continue
+		if conf.Members[i].Learner && w.hosts[conf.Members[i].ID-1].twin == nil {
+			continue // With a second disk it may be a voter by the time that both are taken away.
 		}
 		voters++
 		if other := w.hosts[conf.Members[i].ID-1]; other != h && other.disk.hurtNow() {

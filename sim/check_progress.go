@@ -164,6 +164,11 @@ func (p *progress) seeGroup(g *group, s *groupProgress) {
 		if i == len(s.goes) {
 			s.goes = append(s.goes, goesBy{at: now})
 		}
+		if t := m.host.twin; t != nil && t.engine != nil {
+			if second := t.members[g.id-1].running; second != nil && second.Core().Role() == raft.Leader {
+				s.led = now // The second disk of a member leads, whom the group goes by as long as it is reached.
+			}
+		}
 		if m.running == nil {
 			continue
 		}
