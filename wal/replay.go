@@ -43,7 +43,7 @@ func (r *recovery) segment(seg *segment, h *segmentHeader, proven int64, next *s
 		proven = r.proof(m, seg.data)
 		if _, ok := seg.file.(Bypass); ok {
 			// So far the disk has to have it by itself: the cache may still have what the disk has lost, and hide it until somebody needs it.
-			if err := readFull(seg.file, m.bytes[:proven], 0); err != nil {
+			if err := readFull(seg.file, m.bytes[:min(proven, int64(len(m.bytes)))], 0); err != nil {
 				return err
 			}
 		}

@@ -2,6 +2,9 @@ package wal
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
 	"io"
 	"slices"
 	"testing"
@@ -129,5 +132,31 @@ func TestWhatTheDiskHasLostBeneathThePageCacheIsFoundAtOnce(t *testing.T) {
 	state, _ := l.State(1)
 	if want := []raft.IndexRange{{From: 6, To: 6}}; !slices.Equal(state.Faulty, want) || state.LastIndex != 7 {
 		t.Fatalf("the log ends at %d, and misses %v, where the disk has lost %v", state.LastIndex, state.Faulty, want)
+	}
+}
+
+// TestASegmentThatEndsWithinItsBeginningIsRefused, however much of it is missing: what is not there is not read from the disk either.
+func TestASegmentThatEndsWithinItsBeginningIsRefused(t *testing.T) {
+	fsys := NewMemFS()
+	o := testOptions(fsys)
+	l := mustOpen(t, o)
+	mustAppend(t, l, Batch{Group: 1, HardState: hard(1, 1), Entries: run(1, 1, 5, "before")})
+	mustSync(t, l)
+	name := segmentName(l.dir, l.segments[len(l.segments)-1].number)
+	fsys.Kill()
+
+	b := contentOf(t, fsys, name)
+	binary.LittleEndian.PutUint64(b[40:], maxMissing) // the length of the checkpoint that it begins with, twice
+	binary.LittleEndian.PutUint32(b[60:], crc32.Checksum(b[:60], castagnoli))
+	f, err := fsys.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(b, 0); err != nil {
+		t.Fatal(err)
+	}
+	o.FS = &staleFS{MemFS: fsys, platter: map[string][]byte{name: b}}
+	if _, err := Open(o); !errors.Is(err, ErrCorrupt) {
+		t.Fatalf("it is opened: %v", err)
 	}
 }
