@@ -81,15 +81,21 @@ func contentOf(t *testing.T, fsys FS, name string) []byte {
 	return b
 }
 
-// TestWhatOnlyThePageCacheHasIsFoundAndMadeDurable: it is clean there after a failed fsync, and comes to the disk with whatever is written to its page next. A process that read around
-// the cache and did not know of it would leave it to the next one, behind its back.
-func TestWhatOnlyThePageCacheHasIsFoundAndMadeDurable(t *testing.T) {
+// fiveSynced is a log with five entries that are synced, and the name of their segment.
+func fiveSynced(t *testing.T) (*MemFS, Options, *Log, string) {
+	t.Helper()
 	fsys := NewMemFS()
 	o := testOptions(fsys)
 	l := mustOpen(t, o)
 	mustAppend(t, l, Batch{Group: 1, HardState: hard(1, 1), Entries: run(1, 1, 5, "before")})
 	mustSync(t, l)
-	name := segmentName(l.dir, l.segments[len(l.segments)-1].number)
+	return fsys, o, l, segmentName(l.dir, l.segments[len(l.segments)-1].number)
+}
+
+// TestWhatOnlyThePageCacheHasIsFoundAndMadeDurable: it is clean there after a failed fsync, and comes to the disk with whatever is written to its page next. A process that read around
+// the cache and did not know of it would leave it to the next one, behind its back.
+func TestWhatOnlyThePageCacheHasIsFoundAndMadeDurable(t *testing.T) {
+	fsys, o, l, name := fiveSynced(t)
 	platter := contentOf(t, fsys, name)
 	mustAppend(t, l, Batch{Group: 1, Entries: run(1, 6, 6, "its fsync fails")})
 	mustSync(t, l)
@@ -110,12 +116,7 @@ func TestWhatOnlyThePageCacheHasIsFoundAndMadeDurable(t *testing.T) {
 // TestWhatTheDiskHasLostBeneathThePageCacheIsFoundAtOnce: the drive took a write, said that it was durable, and never did it, and the page cache still has it. A process that
 // believed the cache would stop when it reads the entry around it, and the next ones with it, until the machine loses its power; one that knows gets it from the leader.
 func TestWhatTheDiskHasLostBeneathThePageCacheIsFoundAtOnce(t *testing.T) {
-	fsys := NewMemFS()
-	o := testOptions(fsys)
-	l := mustOpen(t, o)
-	mustAppend(t, l, Batch{Group: 1, HardState: hard(1, 1), Entries: run(1, 1, 5, "before")})
-	mustSync(t, l)
-	name := segmentName(l.dir, l.segments[len(l.segments)-1].number)
+	fsys, o, l, name := fiveSynced(t)
 	mustAppend(t, l, Batch{Group: 1, Entries: run(1, 6, 6, "its write is lost")})
 	mustSync(t, l)
 	mustAppend(t, l, Batch{Group: 1, Entries: run(1, 7, 7, "says that all before it was synced")})
@@ -137,12 +138,7 @@ func TestWhatTheDiskHasLostBeneathThePageCacheIsFoundAtOnce(t *testing.T) {
 
 // TestASegmentThatEndsWithinItsBeginningIsRefused, however much of it is missing: what is not there is not read from the disk either.
 func TestASegmentThatEndsWithinItsBeginningIsRefused(t *testing.T) {
-	fsys := NewMemFS()
-	o := testOptions(fsys)
-	l := mustOpen(t, o)
-	mustAppend(t, l, Batch{Group: 1, HardState: hard(1, 1), Entries: run(1, 1, 5, "before")})
-	mustSync(t, l)
-	name := segmentName(l.dir, l.segments[len(l.segments)-1].number)
+	fsys, o, _, name := fiveSynced(t)
 	fsys.Kill()
 
 	b := contentOf(t, fsys, name)
