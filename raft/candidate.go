@@ -68,7 +68,7 @@ func (c *Core) electionTimeout() {
 		if c.role != Follower || c.leaderID != NoMember {
 			c.follow(NoMember)
 		}
-		c.electionDeadline = NoDeadline // Until a leader is heard, or the configuration makes it a voter.
+		c.askForLeader()
 		return
 	}
 	if c.cfg.DisablePreVote {

@@ -108,7 +108,8 @@ type ReadIndexReply struct {
 	Index Index
 }
 
-// WakeRequest tells a quiesced leader that a follower has work (a proposal to forward, a doubt about the leader).
+// WakeRequest tells a quiesced leader that a follower has work (a proposal to forward, a doubt about the leader), or that a member which may not
+// campaign has not heard from it.
 type WakeRequest struct {
 	Header
 }

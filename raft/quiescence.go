@@ -50,6 +50,23 @@ func (c *Core) Wake() {
 	}
 }
 
+// askForLeader is what a member does that has run out of patience and may not campaign: a voter's requests for votes would wake a leader that has
+// fallen silent, and nothing of its own does. It may have missed the last heartbeat, or not yet know that its entries are committed, as after a restart. It asks until a
+// leader is heard; where groups never fall silent it just waits for one.
+func (c *Core) askForLeader() {
+	c.electionDeadline = NoDeadline // Until a leader is heard, or the configuration makes it a voter.
+	conf := c.latest().Configuration
+	if _, member := conf.Find(c.cfg.ID); c.cfg.QuiesceAfter == 0 || !member {
+		return
+	}
+	for _, id := range conf.all() {
+		if id != c.cfg.ID {
+			c.send(id, &WakeRequest{})
+		}
+	}
+	c.resetElectionTimer()
+}
+
 // wakeFor wakes a quiesced leader for any message: somebody is awake, and should hear from it.
 func (c *Core) wakeFor(m Message) {
 	if c.role != Leader || !c.quiesced {

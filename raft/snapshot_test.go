@@ -501,6 +501,71 @@ func TestAMemberThatMissedTheLastHeartbeatWakesTheGroupWithoutAnElection(t *test
 	}
 }
 
+// TestWhoMayNotCampaignAsksASilentLeader starts members of a silent group anew, which know less of the commit index than their logs have. A voter's request for
+// votes wakes the leader; a learner, and a voter whose disk lost entries, have to ask in another way, or know nothing until somebody else has work.
+func TestWhoMayNotCampaignAsksASilentLeader(t *testing.T) {
+	quiesce := func(cfg *Config) { cfg.QuiesceAfter = 200 * time.Millisecond }
+	silent := func(t *testing.T) (*cluster, *member) {
+		c := newCluster(t, 3, quiesce)
+		l := c.elect(1)
+		c.add(4, Configuration{}, quiesce)
+		c.change(l, Change{Set: []Member{{ID: 4, Learner: true}}})
+		for _, data := range []string{"x", "y", "z"} {
+			c.propose(l, data)
+		}
+		c.until("all have it, and fall silent", func() bool {
+			for _, m := range c.members {
+				if m.core.commit != l.core.LastIndex() || m.core.Deadline() != NoDeadline {
+					return false
+				}
+			}
+			return true
+		})
+		return c, l
+	}
+	for _, tc := range []struct {
+		name string
+		id   MemberID
+		lost []IndexRange
+	}{
+		{name: "learner", id: 4},
+		{name: "voter whose disk lost entries", id: 3, lost: []IndexRange{{From: 4, To: 5}}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c, l := silent(t)
+			m, term := c.member(tc.id), l.core.Term()
+			c.crash(m)
+			m.stable.faulty = tc.lost
+			c.start(m, 0)
+			if ok, _ := m.core.mayLead(); ok || m.core.commit == l.core.commit {
+				t.Fatalf("it may campaign (%v), or knows %d of %d already: nothing is tested", ok, m.core.commit, l.core.commit)
+			}
+			c.until("it knows what is committed", func() bool {
+				return m.core.commit == l.core.commit && len(m.state) == len(l.state) && !m.core.Faulty()
+			})
+			c.until("all fall silent", func() bool { return m.core.Deadline() == NoDeadline && l.core.Deadline() == NoDeadline })
+			if l.core.Role() != Leader || l.core.Term() != term {
+				t.Errorf("%v of term %d, want the leader of %d still", l.core.Role(), l.core.Term(), term)
+			}
+		})
+	}
+	t.Run("removed", func(t *testing.T) {
+		c, l := silent(t)
+		c.change(l, Change{Remove: []MemberID{4}})
+		m := c.member(4)
+		c.until("it has heard, and the others fall silent", func() bool {
+			_, in := m.core.Configuration().Find(4)
+			return !in && l.core.Deadline() == NoDeadline
+		})
+		c.crash(m)
+		c.start(m, 0)
+		c.advance(5 * time.Second)
+		if l.core.Deadline() != NoDeadline || m.core.Deadline() != NoDeadline {
+			t.Error("who is no member any more keeps the group awake")
+		}
+	})
+}
+
 func TestFlowControl(t *testing.T) {
 	a := oneWith(t, func(cfg *Config) {
 		cfg.MaxMessageBytes, cfg.MaxInflightMessages, cfg.MaxInflightBytes, cfg.MaxUncommittedBytes = 100, 3, 1000, 1000
