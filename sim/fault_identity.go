@@ -221,7 +221,7 @@ func twin(w *World, s *strike) bool {
 func (h *host) dispute(s *strike) {
 	t, w := h.twin, h.world
 	w.during(10*time.Millisecond, func() {
-		if h.twin != t || t.engine == nil {
+		if h.twin != t {
 			return
 		}
 		for _, g := range w.groups {
@@ -275,7 +275,7 @@ func (h *host) endTwin() {
 	if t == nil {
 		return
 	}
-	h.twin, h.swapped = nil, false
+	h.twin, h.swapped, h.disputed = nil, false, 0
 	t.gone = true
 	t.crash("two disks: the second one is taken away")
 	h.crash("two disks: and the first one")
