@@ -43,7 +43,8 @@ type Options struct {
 	// less than ClockDriftBound percent (10 by default) against each other (thesis §6.4.1).
 	LeaseReads      bool
 	ClockDriftBound int
-	// QuiesceAfter lets a group without work fall silent, which makes ten thousand idle groups cheap; 0 keeps all awake.
+	// QuiesceAfter lets a group without work fall silent, which makes ten thousand idle groups cheap; 0 keeps all awake. A silent group notices at its next
+	// proposal or read that a member came back with an empty disk, and only then sends it what it lacks.
 	QuiesceAfter time.Duration
 
 	// CompactBytes and CompactEntries say how long a group's log may get before it is compacted: 64 MiB by default, any number of entries.

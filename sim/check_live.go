@@ -15,8 +15,8 @@ import (
 // member of the configuration, and a fresh read and a write asked of each of them succeed.
 type proof struct {
 	world *World
-	// reads and writes are what was asked of the members.
-	reads, writes asked
+	// reads and writes are what was asked of the members, doubts what was asked of those that had fallen silent.
+	reads, writes, doubts asked
 	// handovers are those of the groups whose leaders were asked for one.
 	handovers map[*group]*handover
 }
@@ -52,7 +52,7 @@ func (w *World) halt(why string) {
 // startProof begins to look; no client begins anything any more.
 func (w *World) startProof() {
 	w.say(notePhase, "the groups have to show that they live")
-	p := &proof{world: w, reads: newAsked(), writes: newAsked(), handovers: map[*group]*handover{}}
+	p := &proof{world: w, reads: newAsked(), writes: newAsked(), doubts: newAsked(), handovers: map[*group]*handover{}}
 	p.look()
 }
 
@@ -79,11 +79,12 @@ func (p *proof) look() {
 // waitsFor tells what a group lacks to be live and quiet; "" if nothing.
 func (p *proof) waitsFor(g *group) string {
 	if why := g.unsettled(); why != "" {
+		p.disturb(g)
 		return why
 	}
 	conf, _ := g.configuration()
 	// The leader that there is may have led for long, and is asked before another one begins anew.
-	if m := p.lacks(&p.reads, g, conf, func(a *Action) bool { return a.Command == nil && !a.Stale }); m != nil {
+	if m := p.lacks(&p.reads, g, conf, freshRead); m != nil {
 		return fmt.Sprintf("%v has not answered a fresh read", m)
 	}
 	if why := p.handOver(g, conf); why != "" {
@@ -98,6 +99,24 @@ func (p *proof) waitsFor(g *group) string {
 		}
 	}
 	return g.bounds.left()
+}
+
+func freshRead(a *Action) bool { return a.Command == nil && !a.Stale }
+
+// disturb has a client ask a member that has fallen silent and does not hear that another one came back with an empty disk, which knows of nobody whom it could
+// tell. Silence promises no more than that it ends when somebody has work, which then has to be enough. Whoever has a log has to speak up without that.
+func (p *proof) disturb(g *group) {
+	for _, m := range g.members {
+		if m.running == nil || p.doubts.given[m] || !m.running.Core().Status().Quiesced {
+			continue
+		}
+		for _, other := range m.running.Core().Configuration().Members {
+			if running := g.members[other.ID-1].running; running != nil && len(running.Core().Configuration().Members) == 0 {
+				p.ask(&p.doubts, m, freshRead)
+				return
+			}
+		}
+	}
 }
 
 // handoversMost is how often a leader is asked to hand over before that counts as never. One may come to nothing: what was on its way from before the faults
