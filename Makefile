@@ -27,7 +27,7 @@ demo: build ## build, start three members on this machine and watch them
 
 build: ## build bin/balsa
 	@mkdir -p bin
-	$(GO) build -buildvcs=auto -o bin/balsa ./cmd/balsa
+	$(GO) build -tags grpcnotrace -buildvcs=auto -o bin/balsa ./cmd/balsa
 
 sim: build ## simulate deployments under every fault for SIMTIME (1h), and stop at the first bug
 	@exec bin/balsa sim --for $(SIMTIME)

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	binary = filepath.Join(dir, "balsa")
-	build := exec.Command("go", "build", "-o", binary, "../cmd/balsa")
+	build := exec.Command("go", "build", "-tags", "grpcnotrace", "-o", binary, "../cmd/balsa")
 	build.Stderr = os.Stderr
 	code := 1
 	if err := build.Run(); err == nil {
