@@ -39,7 +39,7 @@ type BlockWriter struct {
 	file  Blocks
 	size  int64  // of the file: a write that would make it longer than asked goes through the cache
 	end   int64  // what is after it does not matter
-	buf   []byte // aligned, of some blocks
+	buf   []byte // aligned, of some blocks; nil while nothing is written, if it is shared
 	tail  []byte // what the block that has end in it holds before end
 	at    int64  // of tail in the file, -1 if tail is not known
 	never bool   // the disk has refused
@@ -49,7 +49,7 @@ type BlockWriter struct {
 }
 
 // NewBlockWriter returns one for a file, for Begin to be called. It gathers what it writes in buf, whose length and address are multiples of BlockSize; nil lets it
-// make one of a MiB when it first needs it.
+// share one of a MiB with others for as long as each writes.
 func NewBlockWriter(file Blocks, buf []byte) *BlockWriter { return &BlockWriter{file: file, buf: buf} }
 
 // Begin is Streamer.Stream, of a file of this size.
@@ -100,7 +100,11 @@ func (d *BlockWriter) Write(b []byte, off int64) (done bool, err error) {
 		return false, nil
 	}
 	if d.buf == nil {
-		d.buf = aligned(directBytes)
+		d.buf = gathering.take()
+		defer func() {
+			gathering.put(d.buf)
+			d.buf = nil
+		}()
 	}
 	if d.tail == nil {
 		d.tail = make([]byte, BlockSize)
@@ -171,6 +175,37 @@ func (d *BlockWriter) put(b []byte, off int64, durably bool) error {
 }
 
 func roundUp(n int64) int64 { return (n + BlockSize - 1) &^ (BlockSize - 1) }
+
+// gathering is the memory that writes are gathered in. A log has several files that are written now and then, and one that is written all the time: mostly there is one
+// writer at a time, and each with memory of its own would keep a MiB of it for each file.
+var gathering buffers
+
+// buffers are pieces of aligned memory of directBytes that are used again, as many as were once needed at the same time, and no more than maxBuffers.
+type buffers struct {
+	mu   sync.Mutex
+	idle [][]byte
+}
+
+const maxBuffers = 4
+
+func (p *buffers) take() []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.idle); n > 0 {
+		b := p.idle[n-1]
+		p.idle = p.idle[:n-1]
+		return b
+	}
+	return aligned(directBytes)
+}
+
+func (p *buffers) put(b []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.idle) < maxBuffers {
+		p.idle = append(p.idle, b)
+	}
+}
 
 // aligned makes a slice of n bytes whose address is a multiple of BlockSize.
 func aligned(n int) []byte {
