@@ -15,7 +15,7 @@ type recentHalf struct {
 }
 
 // recentBytes is how much of keys and values a half holds.
-const recentBytes = 1 << 20
+const recentBytes = 512 << 10
 
 // get returns what is known of a key. The record is valid until the next put.
 func (r *recent) get(key []byte) (record, bool) {

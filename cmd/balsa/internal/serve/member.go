@@ -27,7 +27,7 @@ const keyValueGroup balsa.GroupID = 1
 
 // cachedBytes is how much of the log stays in memory for members that are behind. Who is further behind gets it from the disk; and each byte that stays costs two, since the
 // garbage collector lets the heap become twice of what is alive.
-const cachedBytes = 2 << 20
+const cachedBytes = 1 << 20
 
 // member is one running member: everything that start made and stop has to take apart, in the order in which it was made.
 type member struct {
