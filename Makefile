@@ -37,7 +37,7 @@ site: ## build the lab as a static site, in site/
 
 test: lint wasm chromium ## check everything that a change has to pass
 	$(GO) test -timeout 20m ./...
-	@set -e; for module in $(MODULES); do echo "cd $$module && $(GO) test ./..."; (cd $$module && $(GO) test ./...); done
+	@set -e; for module in $(MODULES); do echo "cd $$module && $(GO) test -timeout 20m ./..."; (cd $$module && $(GO) test -timeout 20m ./...); done
 
 # What is allocated is counted without the detector: with it, pools forget at random.
 race: ## run the tests under the race detector

@@ -45,7 +45,7 @@ func TestANamespaceHidesTheRest(t *testing.T) {
 
 // TestOrderedReadsNeverGoBack reads from all members in turn, serializably, with a client that notices when one of them is behind what was read before.
 func TestOrderedReadsNeverGoBack(t *testing.T) {
-	client := newClient(t, newCluster(t, 3).endpoints()...)
+	client := newClient(t, newCluster(t, 3, steady...).endpoints()...)
 	ctx := t.Context()
 	kv := ordering.NewKV(client.KV, ordering.NewOrderViolationSwitchEndpointClosure(client))
 	for i := range 100 {
@@ -115,7 +115,7 @@ func TestAMirrorGetsOneRevision(t *testing.T) {
 // detects conflicts: nothing is lost, nothing is made. Each goroutine asks one member: such a transaction reads at the revision of its first read, serializably, and
 // would be told by a member that is behind that this revision is in the future.
 func TestSoftwareTransactionsAreIsolated(t *testing.T) {
-	endpoints := newCluster(t, 3).endpoints()
+	endpoints := newCluster(t, 3, steady...).endpoints()
 	client := newClient(t, endpoints[0])
 	ctx := t.Context()
 	const accounts, money, workers, moves = 4, 100, 4, 15
@@ -175,7 +175,7 @@ func TestSoftwareTransactionsAreIsolated(t *testing.T) {
 // TestTheClientGoesOnWithoutTheLeader kills the leader under a client that knows all members: what it then reads and writes goes through, because what the other
 // members answer meanwhile are errors that it tries again after. A write that may have happened is not repeated by the client, but told.
 func TestTheClientGoesOnWithoutTheLeader(t *testing.T) {
-	c := newCluster(t, 3)
+	c := newCluster(t, 3, steady...)
 	client := newClient(t, c.endpoints()...)
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()

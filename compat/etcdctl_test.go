@@ -52,7 +52,7 @@ type clusterKey struct{}
 
 func clusterOf(ts *testscript.TestScript) *cluster { return ts.Value(clusterKey{}).(*cluster) }
 
-// etcdctlCommand is `etcdctl ARG...`: it asks all members that the script began with, unless endpoints are given.
+// etcdctlCommand is `etcdctl ARG...`: it asks all members that the script began with, and as long as any wait lasts here, unless endpoints or a time are given.
 func etcdctlCommand(ts *testscript.TestScript, neg bool, args []string) {
 	switch err := etcdctl(ts, args); {
 	case err != nil && !neg:
@@ -63,8 +63,11 @@ func etcdctlCommand(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func etcdctl(ts *testscript.TestScript, args []string) error {
-	if !slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "--endpoints=") }) {
-		args = append([]string{"--endpoints=" + ts.Getenv("ALL")}, args...)
+	for _, byDefault := range []string{"--endpoints=" + ts.Getenv("ALL"), "--command-timeout=" + limit.String()} {
+		flag, _, _ := strings.Cut(byDefault, "=")
+		if !slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, flag+"=") }) {
+			args = append([]string{byDefault}, args...)
+		}
 	}
 	return ts.Exec("etcdctl", args...)
 }
@@ -77,7 +80,7 @@ func foundCommand(ts *testscript.TestScript, neg bool, args []string) {
 		n, err = strconv.Atoi(args[0])
 		ts.Check(err)
 	}
-	c, err := startCluster(ts.MkAbs("members"), n)
+	c, err := startCluster(ts.MkAbs("members"), n, steady...)
 	if c != nil {
 		*clusterOf(ts) = *c
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
@@ -21,11 +22,8 @@ const (
 	maxRequestBytes = 8 << 10
 )
 
-// subjectFlags are the same limits for `balsa serve`, and timing that a busy machine does not upset: no election may get between two requests.
-var subjectFlags = []string{
-	"--max-txn-ops", fmt.Sprint(maxTxnOps), "--max-request-bytes", fmt.Sprint(maxRequestBytes),
-	"--heartbeat-interval", "100", "--election-timeout", "2000",
-}
+// subjectFlags are the same limits for `balsa serve`, and steady timing: no election may get between two requests.
+var subjectFlags = slices.Concat(steady, []string{"--max-txn-ops", fmt.Sprint(maxTxnOps), "--max-request-bytes", fmt.Sprint(maxRequestBytes)})
 
 // oracle is a real etcd of one member, in this process. It does not sync its disk: it is asked what is right, not what is durable.
 type oracle struct {
