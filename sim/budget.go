@@ -97,13 +97,13 @@ func (d *disk) found(r *damage) bool {
 	return h.engine != nil && !h.starting && h.life > r.life && (r.file == nil || !r.file.hidden(r.from, r.to))
 }
 
-// over tells whether a damage is made good: its file is no part of the log or of a snapshot any more, or a process was started that knows of it, and every
-// member there has got back what it had.
+// over tells whether a damage is made good: its file is no part of the log or of a snapshot any more, and no member there still lacks what was in it, or a process was
+// started that knows of it, and every member there has got back what it had.
 func (d *disk) over(r *damage) bool {
 	if r.file != nil {
 		name := d.nameOf(r.file)
 		if name != originalFile && !strings.HasSuffix(name, ".wal") && !strings.HasSuffix(name, ".snap") && d.host.life > r.life+1 {
-			return true
+			return !slices.ContainsFunc(d.host.members, func(m *member) bool { return m.running == nil || m.running.Core().Faulty() })
 		}
 	}
 	if !d.found(r) {
