@@ -111,6 +111,9 @@ func (g *Group) ReadBarrierAsync(done func(error)) {
 // Core gives access to the group's core: only for who steps the host by itself, and not during a stage. Whoever changes it breaks it.
 func (g *Group) Core() *raft.Core { return g.core }
 
+// DurableIndex is up to where the log is on stable storage, which the core may not have been told yet: only for who steps the host by itself, and not during a stage.
+func (g *Group) DurableIndex() raft.Index { return g.core.DurableWith(g.syncedSeq.Load()) }
+
 // Tune changes the core's timings and switches in its next turn (see raft.Core.Tune); those that the engine derives from them, such as how long it waits for a
 // forwarded request, stay until the host is made anew. done gets what is wrong with them, or nil; it may be nil.
 func (g *Group) Tune(t raft.Tuning, done func(error)) {

@@ -201,6 +201,9 @@ func (d *disk) announce(done []persist) {
 			continue
 		}
 		p.group.syncedSeq.Store(p.seq)
+		if !p.group.awaitsSync.Load() {
+			continue // its next turn finds out, whatever that is for
+		}
 		if held != p.group.worker {
 			held.release()
 			held = p.group.worker

@@ -60,6 +60,8 @@ type Group struct {
 	syncedSeq    atomic.Uint64
 	closed       atomic.Bool
 	failure      atomic.Pointer[error] // why the group stopped by itself
+	awaitsSync   atomic.Bool           // as of the last turn, something may follow when a write is durable
+	settled      atomic.Uint64         // as of the last turn, what acknowledges entries up to this index can wait for the next one
 	leans        atomic.Bool           // on another host's connection: something is forwarded there, or the group is silent
 	done         chan struct{}
 	waiting      waiters
@@ -287,7 +289,15 @@ func (g *Group) deliverLocked(e *Envelope) {
 	}
 	g.box.bytes += size
 	g.box.envelopes = append(g.box.envelopes, *e)
-	g.enqueueLocked()
+	if !g.canWait(e.Message) {
+		g.enqueueLocked()
+	}
+}
+
+// canWait tells whether a message may lie in the inbox until the group has a turn for something else: a leader has one for its next heartbeat at the latest.
+func (g *Group) canWait(m raft.Message) bool {
+	reply, ok := m.(*raft.AppendReply)
+	return ok && !reply.Rejected && reply.PrevIndex == 0 && uint64(reply.Match) <= g.settled.Load() && reply.Term <= g.leader.Load().term
 }
 
 // messageBytes is about what a message holds on to in memory.

@@ -27,6 +27,7 @@ type worker struct {
 
 	// The turn's own.
 	spare     []*Group
+	due       []*Group
 	now       time.Duration
 	timers    timerHeap
 	envelopes []Envelope
@@ -84,9 +85,7 @@ func (w *worker) turn(clock Clock) time.Duration {
 	for _, g := range run {
 		g.serve()
 	}
-	for len(w.timers) > 0 && w.timers[0].deadline <= w.now {
-		w.timers[0].serve() // moves itself to a later place, or out
-	}
+	w.serveDue(clock)
 	// The network first: followers write to their disks while this host writes to its own (thesis §10.2.1).
 	if len(w.envelopes) > 0 {
 		w.send(w.envelopes)
@@ -104,6 +103,27 @@ func (w *worker) turn(clock Clock) time.Duration {
 		return math.MaxInt64
 	}
 	return w.timers[0].deadline
+}
+
+// serveDue serves the groups whose deadline has come. Something may lie in their inboxes that could wait until now, and the clock is read after that, too.
+func (w *worker) serveDue(clock Clock) {
+	for len(w.timers) > 0 && w.timers[0].deadline <= w.now {
+		w.due = append(w.due, heap.Pop(&w.timers).(*Group)) // its turn puts it back, to a later place
+	}
+	if len(w.due) == 0 {
+		return
+	}
+	w.mu.Lock()
+	for _, g := range w.due {
+		g.box, g.spare = g.spare, g.box
+	}
+	w.mu.Unlock()
+	w.now = max(w.now, clock())
+	for _, g := range w.due {
+		g.serve()
+	}
+	clear(w.due)
+	w.due = w.due[:0]
 }
 
 // serve is one group's turn: first the clock, then what is durable, then peers, then clients, so that clients find the newest role.
@@ -157,8 +177,38 @@ func (g *Group) advance() {
 	g.maybeCompact()
 	at := min(g.core.Deadline(), g.ownDeadline())
 	g.reads.underWay.Store(len(g.reads.batches) > 0)
+	g.awaitSync()
+	g.settle()
 	g.leans.Store(len(g.forwards) > 0 || at == math.MaxInt64)
 	g.setDeadline(at)
+}
+
+// awaitSync tells the disk whether the group needs a turn when its writes are durable. If one became so meanwhile, the disk may not have known.
+func (g *Group) awaitSync() {
+	awaits := g.core.AwaitsSync()
+	if awaits != g.awaitsSync.Load() {
+		g.awaitsSync.Store(awaits)
+	}
+	if awaits && g.syncedSeq.Load() > g.lastSeq {
+		g.touch()
+	}
+}
+
+// settle tells whoever delivers which acknowledgements can wait. What waits already may have to wait no more.
+func (g *Group) settle() {
+	settled, was := uint64(g.core.Settled()), g.settled.Load()
+	if settled == was {
+		return
+	}
+	g.settled.Store(settled)
+	if settled < was {
+		w := g.worker
+		w.mu.Lock()
+		if len(g.box.envelopes) > 0 {
+			g.enqueueLocked()
+		}
+		w.release()
+	}
 }
 
 // handOut passes one Output on: messages to the network, writes to the disk, committed entries to the applier.

@@ -45,6 +45,44 @@ func (p *persists) synced(seq uint64) bool {
 	return n > 0
 }
 
+// AwaitsSync tells whether something may follow from Synced. If not, the caller may leave it until there is another input: a follower's entries are seldom
+// committed before they are durable there, and a leader's own disk is mostly done before a follower's answer is here.
+func (c *Core) AwaitsSync() bool {
+	switch {
+	case len(c.disk.pending) == 0:
+		return false
+	case !c.hardDurable() || c.commit > c.disk.durable || c.installing != nil || c.repair != nil:
+		return true
+	}
+	return c.role == Leader && c.leading.awaitsSelf()
+}
+
+// DurableWith returns the last index that is on stable storage once persist seq is, whether or not Synced was told so.
+func (c *Core) DurableWith(seq uint64) Index {
+	durable := c.disk.durable
+	for _, p := range c.disk.pending {
+		if p.seq <= seq {
+			durable = max(durable, p.last)
+		}
+	}
+	return durable
+}
+
+// awaitsSelf tells whether the leader's own log may be what a quorum lacks: another voter has more, or there is none.
+func (l *leading) awaitsSelf() bool {
+	alone := true
+	for _, p := range l.peers {
+		if p == l.self || !p.votes() {
+			continue
+		}
+		if p.match > l.self.match {
+			return true
+		}
+		alone = false
+	}
+	return alone
+}
+
 // truncated notes that the entries from i on were removed from the log.
 func (p *persists) truncated(i Index) {
 	p.durable = min(p.durable, i-1)

@@ -62,6 +62,20 @@ func (c *Core) onAccepted(p *progress, m *AppendReply) {
 	}
 }
 
+// Settled returns up to where an acknowledgement of this term changes nothing that could not wait for another input: nobody waits for the answers to a round, and
+// all that a follower lacks is on its way. 0 if there is no such index. Of three members, every commit is followed by such an answer.
+func (c *Core) Settled() Index {
+	if c.role != Leader || c.quiesced || c.leading.transfer.to != NoMember || c.leading.reads.count() > 0 || c.latest().Index > c.commit {
+		return 0
+	}
+	for _, p := range c.leading.peers {
+		if p != c.leading.self && (p.state != Replicating || p.next <= c.log.last || !p.votes()) {
+			return 0
+		}
+	}
+	return c.commit
+}
+
 // onRejected backs up to where the follower's log may agree. §5.3: by whole terms, with what the follower said of the conflict.
 func (c *Core) onRejected(p *progress, m *AppendReply) {
 	switch {

@@ -131,7 +131,7 @@ func (m *member) view() MemberView {
 	}
 	core := m.running.Core()
 	v.Running, v.Status, v.Disk = true, core.Status(), core.DurableHardState()
-	v.Status.Applied = m.running.AppliedIndex()
+	v.Status.Applied, v.Status.Durable = m.running.AppliedIndex(), m.running.DurableIndex()
 	v.Granted, v.Refused = core.Votes()
 	v.TimerStart, v.TimerEnd = m.face.timerStart, m.face.timerEnd
 	v.Base, v.BaseTerm, v.Entries = m.log.base, m.log.baseTerm, m.log.entries
