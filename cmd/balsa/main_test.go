@@ -13,6 +13,9 @@ import (
 func TestMain(m *testing.M) {
 	// Under the race detector every process would linger for a second at its end.
 	os.Setenv("GORACE", raceOptions)
+	if os.Getenv("BALSA_TIMEOUT") == "" { // The binary comes through here too. Its 5 s are not much on a busy machine.
+		os.Setenv("BALSA_TIMEOUT", limit.String())
+	}
 	testscript.Main(m, map[string]func(){"balsa": main})
 }
 

@@ -142,11 +142,11 @@ func TestWhatIsInUseIsRefused(t *testing.T) {
 // TestAMemberJoinsByWhatMemberAddPrints is the whole way from one member to two, by nothing but what the commands say.
 func TestAMemberJoinsByWhatMemberAddPrints(t *testing.T) {
 	m1, m2 := newServer(t, "m1"), newServer(t, "m2")
-	m1.start(t)
+	m1.start(t, steady...)
 	must(t, "put", "greeting", "hello", "--endpoints", m1.client)
 
 	// Before it is added it is told to be.
-	join := m2.flags("--initial-cluster-state=existing", fmt.Sprintf("--initial-cluster=m1=http://%s,m2=http://%s", m1.peer, m2.peer))
+	join := m2.flags(append(steady, "--initial-cluster-state=existing", fmt.Sprintf("--initial-cluster=m1=http://%s,m2=http://%s", m1.peer, m2.peer))...)
 	if _, stderr, code := balsa(t, join...); code != 1 || !strings.Contains(stderr, "Add it first: balsa member add m2") {
 		t.Errorf("a member that was not added: exit code %d: %s", code, stderr)
 	}
@@ -162,7 +162,7 @@ func TestAMemberJoinsByWhatMemberAddPrints(t *testing.T) {
 		t.Fatalf("it prints %d settings: %s", len(environment), printed)
 	}
 	// The client port that it proposes may be anybody's on a machine that runs tests.
-	p := startBalsa(t, environment, "serve", "--data-dir", m2.dir, "--log-format=text", "--listen-client-urls=http://"+m2.client)
+	p := startBalsa(t, environment, append([]string{"serve", "--data-dir", m2.dir, "--log-format=text", "--listen-client-urls=http://" + m2.client}, steady...)...)
 	p.line(0, readyLine)
 	if got := must(t, "get", "greeting", "--serializable", "--endpoints", m2.client); got != "greeting\nhello\n" {
 		t.Errorf("the new member answers %q", got)
@@ -214,10 +214,9 @@ func promote(t *testing.T, endpoint string) {
 
 func TestARemovedMemberStopsAndSaysWhy(t *testing.T) {
 	m1, m2 := newServer(t, "m1"), newServer(t, "m2")
-	m1.start(t)
+	m1.start(t, steady...)
 	must(t, "member", "add", "m2", "--peer-urls", "http://"+m2.peer, "--learner", "--endpoints", m1.client)
-	p := startBalsa(t, nil, m2.flags("--initial-cluster-state=existing", fmt.Sprintf("--initial-cluster=m1=http://%s,m2=http://%s", m1.peer, m2.peer))...)
-	p.line(0, readyLine)
+	p := m2.start(t, append(steady, "--initial-cluster-state=existing", fmt.Sprintf("--initial-cluster=m1=http://%s,m2=http://%s", m1.peer, m2.peer))...)
 	promote(t, m1.client)
 	must(t, "member", "remove", "m2", "--endpoints", m1.client)
 	if code := p.wait(); code != 1 {
@@ -230,25 +229,25 @@ func TestARemovedMemberStopsAndSaysWhy(t *testing.T) {
 // TestAReplacedFounderStartsAsItWasAdded makes the mistake of starting with the flags of the first time: it costs nothing but the start.
 func TestAReplacedFounderStartsAsItWasAdded(t *testing.T) {
 	m1, m2 := newServer(t, "m1"), newServer(t, "m2")
-	both := fmt.Sprintf("--initial-cluster=m1=http://%s,m2=http://%s", m1.peer, m2.peer)
-	startBalsa(t, nil, m1.flags(both)...)
-	p := startBalsa(t, nil, m2.flags(both)...)
-	p.line(0, readyLine)
+	both := append(steady, fmt.Sprintf("--initial-cluster=m1=http://%s,m2=http://%s", m1.peer, m2.peer))
+	first := startBalsa(t, nil, m1.flags(both...)...)
+	p := m2.start(t, both...)
+	first.line(0, readyLine) // The last one that has started cannot be removed.
 	must(t, "member", "remove", "m2", "--endpoints", m1.client)
 	if code := p.wait(); code != 1 {
 		t.Errorf("exit code %d", code)
 	}
 	must(t, "member", "add", "m2", "--peer-urls", "http://"+m2.peer, "--learner", "--endpoints", m1.client)
-	if _, stderr, code := balsa(t, m2.flags(both)...); code != 1 || !strings.Contains(stderr, "It was added anew as") {
+	if _, stderr, code := balsa(t, m2.flags(both...)...); code != 1 || !strings.Contains(stderr, "It was added anew as") {
 		t.Errorf("with the removed one's directory: exit code %d: %s", code, stderr)
 	}
 	if err := os.RemoveAll(m2.dir); err != nil {
 		t.Fatal(err)
 	}
-	if _, stderr, code := balsa(t, m2.flags(both)...); code != 1 || !strings.Contains(stderr, "Start it with --initial-cluster-state=existing") {
+	if _, stderr, code := balsa(t, m2.flags(both...)...); code != 1 || !strings.Contains(stderr, "Start it with --initial-cluster-state=existing") {
 		t.Errorf("with the flags of the first start: exit code %d: %s", code, stderr)
 	}
-	startBalsa(t, nil, m2.flags(both, "--initial-cluster-state=existing")...).line(0, readyLine)
+	m2.start(t, append(both, "--initial-cluster-state=existing")...)
 }
 
 func TestLimitsAreTheFlags(t *testing.T) {

@@ -99,7 +99,7 @@ func (c *cluster) puts(ctx context.Context, run, n, size int, during time.Durati
 		connections[i] = dial(m.client)
 		defer connections[i].Close()
 		// The connection stands, and a leader is known, before the clock runs.
-		if _, err := connections[i].Put(ctx, "bench/warm", m.name); err != nil {
+		if err := within(ctx, time.Minute, func(ctx context.Context) error { return put(ctx, connections[i], "bench/warm", m.name) }); err != nil {
 			return nil, fmt.Errorf("writing through %s: %w", m.name, err)
 		}
 	}
