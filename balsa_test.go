@@ -104,7 +104,11 @@ func newTrio(t testing.TB, wrap func(balsa.StateMachine) balsa.StateMachine) *tr
 
 func (c *trio) start(i int, l net.Listener) {
 	c.t.Helper()
-	host, err := balsa.Open(balsa.Options{Dir: c.dirs[i], Listen: c.members[i].Address, Listener: l, Cluster: 7, SegmentBytes: 1 << 20})
+	host, err := balsa.Open(balsa.Options{
+		Dir: c.dirs[i], Listen: c.members[i].Address, Listener: l, Cluster: 7, SegmentBytes: 1 << 20,
+		// On a busy machine the default timeouts have elections begin at any moment, and a proposal that is under way then may end as unknown.
+		HeartbeatInterval: 100 * time.Millisecond, ElectionTimeoutMin: time.Second, ElectionTimeoutMax: 2 * time.Second,
+	})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -120,6 +124,17 @@ func (c *trio) context() context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	c.t.Cleanup(cancel)
 	return ctx
+}
+
+// leader waits until the first member knows one.
+func (c *trio) leader() balsa.MemberID {
+	for {
+		leader, _, changed := c.groups[0].LeaderChange()
+		if leader != 0 {
+			return leader
+		}
+		<-changed
+	}
 }
 
 func plain(m balsa.StateMachine) balsa.StateMachine { return m }
@@ -183,7 +198,7 @@ func TestASessionAppliesEachCommandOnceThoughItsLeaderStops(t *testing.T) {
 	if _, err := balsa.OpenSession(ctx, c.groups[0]); err != nil {
 		t.Fatal(err)
 	}
-	leader, _ := c.groups[0].Leader()
+	leader := c.leader()
 	at := int(leader) % 3 // a follower
 	session, err := balsa.OpenSession(ctx, c.groups[at])
 	if err != nil {

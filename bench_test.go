@@ -18,8 +18,7 @@ func BenchmarkPropose(b *testing.B) {
 				if _, err := c.groups[0].Propose(ctx, nil); err != nil {
 					b.Fatal(err)
 				}
-				leader, _ := c.groups[0].Leader()
-				group := c.groups[leader-1]
+				group := c.groups[c.leader()-1]
 				var left atomic.Int64
 				left.Store(int64(b.N))
 				var wg sync.WaitGroup

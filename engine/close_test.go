@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/balsa-raft/balsa/raft"
 )
@@ -24,7 +25,10 @@ func TestEveryCallIsAnsweredWhenItsGroupCloses(t *testing.T) {
 		},
 	} {
 		for where := range 3 {
-			c := newCluster(t, 3, nil)
+			// Who leads may change all the time, and a leader that is alone soon does not lead.
+			c := newCluster(t, 3, func(o *Options) {
+				o.Raft.HeartbeatInterval, o.Raft.ElectionTimeoutMin, o.Raft.ElectionTimeoutMax = 50*time.Millisecond, 150*time.Millisecond, 300*time.Millisecond
+			})
 			id := c.leader()
 			switch where {
 			case 1:
