@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
@@ -135,7 +136,9 @@ func TestAChangeThatIsRefusedForAMomentIsTriedAgain(t *testing.T) {
 // pair is a leader, member 1, and a follower, member 2, of whom only the leader's group takes changes.
 func pair(t *testing.T) (leader, follower *API, followerClient *clientv3.Client) {
 	t.Helper()
-	leader, follower = newTestAPI(t, nil), newTestAPI(t, nil)
+	// Twice this is what the follower has to connect to the leader: without a connection it would make the change itself.
+	patient := func(o *Options) { o.ElectionTimeout = time.Minute }
+	leader, follower = newTestAPI(t, patient), newTestAPI(t, patient)
 	address := serve(t, leader)
 	members := []raft.Member{
 		{ID: 1, Address: "n1:2380", Meta: EncodeMeta(MemberInfo{

@@ -86,11 +86,13 @@ func eventually(t *testing.T, what string, condition func() bool) {
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// open makes a transport that the test closes at its end. Unless the options say otherwise it listens on loopback.
+// open makes a transport that the test closes at its end. Unless the options say otherwise it listens on loopback, where time is real: there it takes nobody who
+// starves for a while, or does not read for as long as the test wants, for gone.
 func open(t *testing.T, o Options) *Transport {
 	t.Helper()
-	if o.Listener == nil && o.Listen == "" {
-		o.Listen = "127.0.0.1:0"
+	if o.Listener == nil {
+		o.Listen = cmp.Or(o.Listen, "127.0.0.1:0")
+		o.HelloTimeout, o.PingInterval, o.PeerTimeout = time.Minute, time.Minute, time.Hour
 	}
 	if o.Sink == nil {
 		o.Sink = new(inbox)

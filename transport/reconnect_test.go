@@ -11,13 +11,18 @@ import (
 	"time"
 
 	"github.com/balsa-raft/balsa/engine"
+	"github.com/balsa-raft/balsa/internal/freeport"
 	"github.com/balsa-raft/balsa/raft"
 )
 
 func TestRestartedPeerIsReachedAgain(t *testing.T) {
 	aSink, second := new(inbox), new(inbox)
-	a, b := open(t, Options{Host: 1, Sink: aSink}), open(t, Options{Host: 2})
-	to := b.Addr().String()
+	addresses, err := freeport.Addresses(1) // which nobody else gets between the two lives of b
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := addresses[0]
+	a, b := open(t, Options{Host: 1, Sink: aSink}), open(t, Options{Host: 2, Listen: to})
 	a.Send([]engine.Envelope{numbered(to, 1)})
 	eventually(t, "they are connected", func() bool { return status(b, a.Addr().String()).FramesIn == 1 })
 	b.Close()
