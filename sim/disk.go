@@ -264,6 +264,9 @@ func (f *diskFile) WriteAt(p []byte, offset int64) (int, error) {
 	if err != nil {
 		return n, err
 	}
+	if f.direct != nil {
+		f.direct.Cached(offset + int64(n))
+	}
 	f.disk.overwritten(f.sectorFile, offset, int64(len(p)))
 	f.disk.rewritten(f.sectorFile, offset, int64(len(p)))
 	if !zero(p) {

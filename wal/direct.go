@@ -88,7 +88,7 @@ func (d *BlockWriter) Sync(sync func() error) error {
 	return err
 }
 
-// Write writes b at off if it can. False says that it has to go through the page cache, by who called; it does not matter then what Write has done.
+// Write writes b at off if it can. False says that it has to go through the page cache, by who called, who then calls Cached; it does not matter then what Write has done.
 func (d *BlockWriter) Write(b []byte, off int64) (done bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -96,7 +96,7 @@ func (d *BlockWriter) Write(b []byte, off int64) (done bool, err error) {
 	d.soon = false
 	end := off + int64(len(b))
 	if d.never || off > d.size || end < d.end || roundUp(end) > max(d.size, end) {
-		d.cached(end)
+		d.cached()
 		return false, nil
 	}
 	if d.buf == nil {
@@ -116,7 +116,7 @@ func (d *BlockWriter) Write(b []byte, off int64) (done bool, err error) {
 		switch {
 		case errors.Is(err, ErrBlocks):
 			d.never = true
-			d.cached(end)
+			d.cached()
 			return false, nil
 		case err != nil:
 			d.at, d.behind = -1, true
@@ -128,8 +128,16 @@ func (d *BlockWriter) Write(b []byte, off int64) (done bool, err error) {
 	return true, nil
 }
 
-// cached notes that a write up to end goes through the page cache.
-func (d *BlockWriter) cached(end int64) { d.size, d.at, d.behind = max(d.size, end), -1, true }
+// cached notes that a write goes through the page cache.
+func (d *BlockWriter) cached() { d.at, d.behind = -1, true }
+
+// Cached tells of a write up to end that went through the page cache and succeeded. One that failed, on a full disk, did not make the file longer: if it were taken to
+// have, the next write of blocks would be, where nobody has made room for it.
+func (d *BlockWriter) Cached(end int64) {
+	d.mu.Lock()
+	d.size = max(d.size, end)
+	d.mu.Unlock()
+}
 
 // piece writes the first part of b, and says how much.
 func (d *BlockWriter) piece(b []byte, off int64, durably bool) (n int, err error) {

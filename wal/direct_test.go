@@ -185,3 +185,23 @@ func (f *earlyFile) WriteDurably(b []byte, off int64) (bool, error) {
 	f.WriteAt(b[:len(b)/2], off)
 	return false, nil
 }
+
+// TestAWriteThroughTheCacheThatFailedMakesNoRoom: on a full disk a file cannot be made longer through the cache either. What the writer has to know is how long it is, or
+// it would later write a block beyond its end, where nobody has made room, and fail at a batch that was taken.
+func TestAWriteThroughTheCacheThatFailedMakesNoRoom(t *testing.T) {
+	f := &blockFile{content: make([]byte, BlockSize+100), fails: -1}
+	d := NewBlockWriter(f, aligned(2*BlockSize))
+	d.Begin(int64(len(f.content)), 0)
+	if done, err := d.Write(make([]byte, 2*BlockSize), BlockSize+100); done || err != nil {
+		t.Fatalf("a file is made longer by a piece of a block: %v, %v", done, err)
+	}
+	// That failed. What follows fits into the file as it is, and its last block does not.
+	if done, err := d.Write([]byte("entry"), BlockSize); done || err != nil || len(f.content) > BlockSize+100 {
+		t.Errorf("a block is written beyond the end: %v, %v, %d bytes", done, err, len(f.content))
+	}
+	// One that succeeds makes it longer.
+	d.Cached(2 * BlockSize)
+	if done, err := d.Write([]byte("entry"), BlockSize+5); !done || err != nil {
+		t.Errorf("a block of the file is not written: %v, %v", done, err)
+	}
+}

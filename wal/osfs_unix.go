@@ -122,7 +122,8 @@ type osFile struct {
 }
 
 func (f *osFile) WriteAt(b []byte, off int64) (int, error) {
-	if d := f.direct.Load(); d != nil {
+	d := f.direct.Load()
+	if d != nil {
 		switch done, err := d.Write(b, off); {
 		case err != nil:
 			return 0, noSpace(err)
@@ -131,6 +132,9 @@ func (f *osFile) WriteAt(b []byte, off int64) (int, error) {
 		}
 	}
 	n, err := f.File.WriteAt(b, off)
+	if d != nil && err == nil {
+		d.Cached(off + int64(n))
+	}
 	return n, noSpace(err)
 }
 
