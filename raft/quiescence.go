@@ -90,7 +90,7 @@ func (c *Core) wakeLeader() {
 	for _, p := range l.peers {
 		p.lastActive = c.now // Nobody was asked to answer.
 	}
-	l.heartbeatDeadline = c.after(c.cfg.HeartbeatInterval)
+	l.heartbeatDeadline = c.nextHeartbeat(c.now)
 	c.beginRound()
 }
 
