@@ -158,6 +158,25 @@ func (n *node) ready() {
 	}
 }
 
+// says waits until the member writes a line with the text; false if it never does. What has happened may have to be read yet.
+func (n *node) says(text string) bool {
+	deadline := time.After(limit)
+	for {
+		ok, more := n.log.has(text)
+		if ok {
+			return true
+		}
+		select {
+		case <-more:
+		case <-n.exited:
+			ok, _ := n.log.has(text)
+			return ok
+		case <-deadline:
+			return false
+		}
+	}
+}
+
 // kill is SIGKILL, and waits until the process is gone.
 func (n *node) kill() {
 	if n.cmd != nil {
@@ -324,11 +343,12 @@ func (w *writers) count() (int, <-chan struct{}) {
 	return len(w.acked), w.progress
 }
 
-// await waits until n more writes are acknowledged.
+// await waits until n more writes are acknowledged, as slow as they may be.
 func (w *writers) await(t *testing.T, n int) {
 	t.Helper()
 	start, _ := w.count()
-	deadline := time.After(limit)
+	stuck := time.NewTimer(limit)
+	defer stuck.Stop()
 	for {
 		now, more := w.count()
 		if now >= start+n {
@@ -336,8 +356,12 @@ func (w *writers) await(t *testing.T, n int) {
 		}
 		select {
 		case <-more:
-		case <-deadline:
-			t.Fatalf("only %d of %d writes were acknowledged within %v; %d failed", now-start, n, limit, w.failed)
+			stuck.Reset(limit)
+		case <-stuck.C:
+			w.mu.Lock()
+			failed := w.failed
+			w.mu.Unlock()
+			t.Fatalf("of %d writes %d were acknowledged, then none for %v; %d failed", n, now-start, limit, failed)
 		}
 	}
 }

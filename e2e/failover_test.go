@@ -69,7 +69,7 @@ func TestAMemberThatWasDownForLongerThanTheLogIsKeptCatchesUpBySnapshot(t *testi
 // checkSnapshot demands that the member caught up by a snapshot.
 func (n *node) checkSnapshot() {
 	n.t.Helper()
-	if ok, _ := n.log.has("the state machine was restored from a snapshot"); !ok {
+	if !n.says("the state machine was restored from a snapshot") {
 		n.t.Errorf("%s says nothing of a snapshot:\n%s", n.name, n.log.tail(30))
 	}
 }
