@@ -122,6 +122,28 @@ func fillMany(ctx context.Context, kv pb.KVClient) error {
 	return nil
 }
 
+// fill fills the store, again if there is an election in between, and waits until each member has what was put: one that is behind would answer a read that may be stale
+// with less.
+func (f *fleet) fill(ctx context.Context, prepare func(context.Context, pb.KVClient) error) error {
+	steps := []func() error{func() error { return prepare(ctx, pb.NewKVClient(f.conns[0])) }}
+	for _, conn := range f.conns {
+		steps = append(steps, func() error {
+			_, err := pb.NewKVClient(conn).Range(ctx, &pb.RangeRequest{Key: oneKey})
+			return err
+		})
+	}
+	for _, step := range steps {
+		err := step()
+		for err != nil && ctx.Err() == nil {
+			err = step()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // requestLimit is how long a client waits for an answer.
 const requestLimit = 30 * time.Second
 
@@ -143,7 +165,7 @@ func measureServer(s Spec, dir string) (Result, error) {
 	if what.prepare != nil && system.program != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
-		if err := what.prepare(ctx, pb.NewKVClient(f.conns[0])); err != nil {
+		if err := f.fill(ctx, what.prepare); err != nil {
 			return Result{}, fmt.Errorf("fill the store: %w", err)
 		}
 	}

@@ -18,7 +18,7 @@ type Load struct {
 	Workers int
 	// Rate is requests per second in an open loop; 0 means a closed loop.
 	Rate float64
-	// Warmup passes before anything counts. Measure is how long it counts then.
+	// Warmup passes before anything counts. Measure is how long it counts then, or longer if nothing was done until then.
 	Warmup, Measure time.Duration
 	// Begin and End, if set, are called when counting begins and ends.
 	Begin, End func()
@@ -61,6 +61,12 @@ func (s *shard) record(took time.Duration, err error) {
 	_ = s.latency.RecordValue(min(max(took.Microseconds(), 1), longest)) // it is in range
 }
 
+func (s *shard) any() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.done > 0
+}
+
 // Recorder takes down how long requests took, and says when the next one is due. It may be used by many goroutines.
 type Recorder struct {
 	rate            float64
@@ -83,6 +89,19 @@ func (r *Recorder) Record(worker int, took time.Duration, err error) {
 	if r.counting.Load() {
 		r.shards[worker%shards].record(took, err)
 	}
+}
+
+// longestWait bounds how long it counts until something is done.
+const longestWait = 30 * time.Second
+
+// anyDone says whether anything was done while it counted.
+func (r *Recorder) anyDone() bool {
+	for i := range r.shards {
+		if r.shards[i].any() {
+			return true
+		}
+	}
+	return false
 }
 
 // Ended says that nobody is to ask any more.
@@ -132,6 +151,9 @@ func Drive(l Load, drive func(*Recorder)) Outcome {
 	began := time.Now()
 	r.counting.Store(true)
 	time.Sleep(l.Measure)
+	for time.Since(began) < longestWait && !r.anyDone() {
+		time.Sleep(10 * time.Millisecond) // A time in which nothing was done would say nothing about how long anything takes.
+	}
 	r.counting.Store(false)
 	elapsed := time.Since(began)
 	if l.End != nil {

@@ -4,10 +4,15 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
 func TestAClosedLoopKeepsAllWorkersBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { closedLoop(t) })
+}
+
+func closedLoop(t *testing.T) {
 	var now, most atomic.Int64
 	release := make(chan struct{})
 	var begun, ended bool
@@ -26,6 +31,10 @@ func TestAClosedLoopKeepsAllWorkersBusy(t *testing.T) {
 
 // A system that stalls for a while delays everything that was due meanwhile, not just the one request that it was asked.
 func TestAnOpenLoopCountsFromWhenARequestWasDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { openLoop(t) })
+}
+
+func openLoop(t *testing.T) {
 	var asked atomic.Int64
 	stall := 100 * time.Millisecond
 	out := Run(Load{Workers: 1, Rate: 1000, Measure: 2 * stall}, func(int) error {
@@ -40,6 +49,10 @@ func TestAnOpenLoopCountsFromWhenARequestWasDue(t *testing.T) {
 }
 
 func TestFailuresAreNotAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { failures(t) })
+}
+
+func failures(t *testing.T) {
 	odd := errors.New("odd")
 	var n atomic.Int64
 	out := Run(Load{Workers: 1, Measure: 20 * time.Millisecond}, func(int) error {
@@ -52,4 +65,21 @@ func TestFailuresAreNotAnswers(t *testing.T) {
 	if out.Done == 0 || out.Failed == 0 || out.Error != odd || out.Latency.TotalCount() != int64(out.Done) {
 		t.Errorf("done %d, failed %d (%v), %d latencies", out.Done, out.Failed, out.Error, out.Latency.TotalCount())
 	}
+}
+
+// A load that is answered late lasts until it was, so that a moment of measuring is enough to see that a system works.
+func TestItLastsUntilSomethingWasDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := Run(Load{Workers: 1, Measure: time.Millisecond}, func(int) error {
+			<-time.After(5 * time.Second)
+			return nil
+		})
+		if out.Done != 1 || out.Elapsed < 4*time.Second {
+			t.Errorf("%d done in %v", out.Done, out.Elapsed)
+		}
+		out = Run(Load{Workers: 1, Measure: time.Millisecond}, func(int) error { return errors.New("odd") })
+		if out.Done != 0 || out.Failed == 0 || out.Elapsed < longestWait {
+			t.Errorf("%d done and %d failed in %v", out.Done, out.Failed, out.Elapsed)
+		}
+	})
 }
