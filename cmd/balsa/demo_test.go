@@ -15,10 +15,10 @@ import (
 	"github.com/balsa-raft/balsa/internal/freeport"
 )
 
-// freePorts finds a port that is free together with the two after it and those 100 above.
+// freePorts finds a port that is free together with the two after it and those 100 above, and the page's.
 func freePorts(t *testing.T) string {
 	t.Helper()
-	port, err := freeport.Run(0, 1, 2, 100, 101, 102)
+	port, err := freeport.Run(0, 1, 2, 100, 101, 102, 200)
 	if err != nil {
 		t.Fatal(err)
 	}
