@@ -25,6 +25,15 @@ type Pending struct {
 
 // ProposeAsync is Propose; done gets its result. A request that can never succeed is answered before it returns.
 func (g *Group) ProposeAsync(data []byte, done func(Result, error)) *Pending {
+	return g.proposeAsync(data, done, false)
+}
+
+// ProposeThen is ProposeAsync for a goroutine that may be in a turn for a while, as Propose's caller: so it may not have anything that done waits for. giveUp is Pending.Cancel.
+func (g *Group) ProposeThen(data []byte, done func(Result, error)) (giveUp func(cause error)) {
+	return g.proposeAsync(data, done, true).Cancel
+}
+
+func (g *Group) proposeAsync(data []byte, done func(Result, error), prompt bool) *Pending {
 	p := &Pending{group: g, answer: func(o outcome) { done(o.result, o.err) }, size: int64(len(data)) + raft.EntryOverhead}
 	if len(data) > g.host.options.MaxCommandBytes {
 		done(Result{}, fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrTooLarge, len(data), g.host.options.MaxCommandBytes))
@@ -32,7 +41,7 @@ func (g *Group) ProposeAsync(data []byte, done func(Result, error)) *Pending {
 	}
 	sum := raft.Sum(data)
 	p.make = func() *call { return &call{kind: callPropose, data: data, sum: sum} }
-	p.submit()
+	p.submit(prompt)
 	return p
 }
 
@@ -40,7 +49,7 @@ func (g *Group) ProposeAsync(data []byte, done func(Result, error)) *Pending {
 func (g *Group) ChangeMembersAsync(change raft.Change, done func(error)) *Pending {
 	p := &Pending{group: g, answer: func(o outcome) { done(o.err) }}
 	p.make = func() *call { return &call{kind: callChange, change: change} }
-	p.submit()
+	p.submit(false)
 	return p
 }
 
@@ -49,13 +58,14 @@ func (g *Group) ChangeMembersAsync(change raft.Change, done func(error)) *Pendin
 func (g *Group) TransferLeadershipAsync(to raft.MemberID, done func(error)) *Pending {
 	p := &Pending{group: g, answer: func(o outcome) { done(o.err) }}
 	p.make = func() *call { return &call{kind: callTransfer, data: encodeMember(to)} }
-	p.submit()
+	p.submit(false)
 	return p
 }
 
-// submit makes an attempt.
-func (p *Pending) submit() {
+// submit makes an attempt. Only the first one may be prompt: the next is made from within a stage.
+func (p *Pending) submit(prompt bool) {
 	c := p.make()
+	c.prompt = prompt
 	c.then = func(o outcome) { p.finished(c, o) }
 	p.mu.Lock()
 	p.call = c
@@ -76,7 +86,7 @@ func (p *Pending) finished(c *call, o outcome) {
 	p.call = nil
 	p.mu.Unlock()
 	if again {
-		p.submit()
+		p.submit(false)
 		return
 	}
 	p.answer(o)
@@ -102,8 +112,13 @@ func (p *Pending) Cancel(cause error) {
 }
 
 // ReadBarrierAsync is ReadBarrier; done gets its error. It cannot be cancelled, only ignored.
-func (g *Group) ReadBarrierAsync(done func(error)) {
-	if err := g.enqueueRead(&readCall{then: done}); err != nil {
+func (g *Group) ReadBarrierAsync(done func(error)) { g.readBarrierAsync(done, false) }
+
+// ReadBarrierThen is ReadBarrierAsync as ProposeThen is ProposeAsync.
+func (g *Group) ReadBarrierThen(done func(error)) { g.readBarrierAsync(done, true) }
+
+func (g *Group) readBarrierAsync(done func(error), prompt bool) {
+	if err := g.enqueueRead(&readCall{then: done, prompt: prompt}); err != nil {
 		done(err)
 	}
 }

@@ -133,6 +133,49 @@ func TestALoneRequestTakesTheTurnItself(t *testing.T) {
 	}
 }
 
+// TestWhoCannotWaitTakesTheTurnOnlyIfItSaysSo: the first attempt of ProposeThen and ReadBarrierThen is in the turn; that of their twins is not.
+func TestWhoCannotWaitTakesTheTurnOnlyIfItSaysSo(t *testing.T) {
+	q := newQuickWorker(t)
+	done := 0
+	propose := func(begin func(data []byte, done func(Result, error))) (woken bool) {
+		for len(q.stages) > 0 {
+			q.run(<-q.stages)
+		}
+		q.worker.calm.Store(calmTurns)
+		for want := done + 1; done < want; {
+			if begin != nil {
+				begin(number(1), func(_ Result, err error) {
+					if done++; err != nil {
+						t.Error(err)
+					}
+				})
+				begin = nil
+				woken = len(q.stages) > 0 && <-q.stages == StageTurn
+			}
+			q.turn()
+			q.host.Sync()
+			q.host.Apply()
+		}
+		return woken
+	}
+	if !propose(func(data []byte, done func(Result, error)) { q.group.ProposeAsync(data, done) }) {
+		t.Error("ProposeAsync took a turn")
+	}
+	if propose(func(data []byte, done func(Result, error)) { q.group.ProposeThen(data, done) }) {
+		t.Error("ProposeThen did not take the turn")
+	}
+	if !propose(func(_ []byte, done func(Result, error)) {
+		q.group.ReadBarrierAsync(func(err error) { done(Result{}, err) })
+	}) {
+		t.Error("ReadBarrierAsync took a turn")
+	}
+	if propose(func(_ []byte, done func(Result, error)) {
+		q.group.ReadBarrierThen(func(err error) { done(Result{}, err) })
+	}) {
+		t.Error("ReadBarrierThen did not take the turn")
+	}
+}
+
 // TestAWorkerIsCalmWhileThereIsLittleToDo: what says that there is more than one request.
 func TestAWorkerIsCalmWhileThereIsLittleToDo(t *testing.T) {
 	entries := func(n int) Envelope { return Envelope{Message: &raft.AppendRequest{Entries: make([]raft.Entry, n)}} }

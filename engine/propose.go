@@ -31,8 +31,10 @@ type call struct {
 	change raft.Change
 	done   chan outcome
 	// then is called instead of sending on done, if set (async.go).
-	then  func(outcome)
-	state atomic.Uint32
+	then func(outcome)
+	// prompt says that the caller, who has set then, may be in a turn nevertheless.
+	prompt bool
+	state  atomic.Uint32
 	// mayHaveHappened is set before the call leaves this member's hands: from then on giving up means "unknown".
 	mayHaveHappened atomic.Bool
 }
@@ -55,7 +57,7 @@ var callPool = sync.Pool{New: func() any { return &call{done: make(chan outcome,
 
 func newCall(kind callKind) *call {
 	c := callPool.Get().(*call)
-	c.kind, c.data, c.change, c.sum, c.then = kind, nil, raft.Change{}, 0, nil
+	c.kind, c.data, c.change, c.sum, c.then, c.prompt = kind, nil, raft.Change{}, 0, nil, false
 	c.state.Store(callWaiting)
 	c.mayHaveHappened.Store(false)
 	return c
@@ -194,7 +196,7 @@ func (g *Group) enqueue(c *call, size int64) error {
 	}
 	g.box.calls = append(g.box.calls, c)
 	g.enqueueLocked()
-	w.releaseFor(pending == size && c.then == nil) // A caller that cannot block may not be in the turn, either.
+	w.releaseFor(pending == size && (c.then == nil || c.prompt)) // A caller that cannot block may not be in the turn, either.
 	return nil
 }
 

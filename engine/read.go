@@ -18,7 +18,9 @@ type readCall struct {
 	done  chan error // capacity 1
 	// then is called instead of sending on done, if set (async.go).
 	then func(error)
-	gone atomic.Bool
+	// prompt says that the caller, who has set then, may be in a turn nevertheless.
+	prompt bool
+	gone   atomic.Bool
 }
 
 var readPool = sync.Pool{New: func() any { return &readCall{done: make(chan error, 1)} }}
@@ -65,7 +67,7 @@ func (g *Group) enqueueRead(r *readCall) error {
 	}
 	g.box.reads = append(g.box.reads, r)
 	g.enqueueLocked()
-	w.releaseFor(!g.reads.underWay.Load() && r.then == nil)
+	w.releaseFor(!g.reads.underWay.Load() && (r.then == nil || r.prompt))
 	return nil
 }
 

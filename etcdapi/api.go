@@ -30,9 +30,13 @@ type Group interface {
 	// ProposeUntil replicates a command and returns what applying it gave, once it is applied here. A member that does not lead forwards it. It ends with ctx and
 	// when until is closed.
 	ProposeUntil(ctx context.Context, until <-chan struct{}, command []byte) (engine.Result, error)
+	// ProposeThen is the same without waiting: done is told the outcome, once, and must be quick; giveUp makes that happen soon.
+	ProposeThen(command []byte, done func(engine.Result, error)) (giveUp func(cause error))
 	// ReadBarrier returns once the local store has applied everything that was acknowledged anywhere before the call.
 	ReadBarrier(ctx context.Context) error
 	ReadBarrierUntil(ctx context.Context, until <-chan struct{}) error
+	// ReadBarrierThen is the same without waiting. It cannot be given up.
+	ReadBarrierThen(done func(error))
 	// ChangeMembers changes the configuration and returns once the change is in force here.
 	ChangeMembers(ctx context.Context, change raft.Change) error
 	// TransferLeadership moves the leadership and returns once it has moved.

@@ -92,6 +92,9 @@ const (
 	learnerYes
 )
 
+// isVoter tells whether this member is known not to be a learner, without asking.
+func (l *learnerState) isVoter() bool { return l.known.Load() == learnerNo }
+
 func (l *learnerState) is(g Group) bool {
 	if l.known.Load() == learnerNo {
 		return false

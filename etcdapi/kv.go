@@ -157,13 +157,8 @@ func (a *API) barrier(ctx context.Context) error {
 
 // propose replicates a command within the time that a request has, and returns its result.
 func (a *API) propose(ctx context.Context, command []byte) ([]byte, error) {
-	if len(command) > a.MaxRequestBytes {
-		return nil, rpctypes.ErrGRPCRequestTooLarge
-	}
-	// The applied index is read first: it can only be passed by a commit index that is read later.
-	applied := a.group.AppliedIndex()
-	if commit := a.group.CommitIndex(); commit > applied && uint64(commit-applied) > a.MaxUnapplied {
-		return nil, rpctypes.ErrGRPCRequestTooManyRequests
+	if err := a.mayPropose(command); err != nil {
+		return nil, err
 	}
 	leader, _ := a.group.Leader()
 	result, err := a.group.ProposeUntil(ctx, a.patience.until(), command)
@@ -172,4 +167,16 @@ func (a *API) propose(ctx context.Context, command []byte) ([]byte, error) {
 		return nil, a.writeError(ctx, leader, err)
 	}
 	return result.Data, nil
+}
+
+func (a *API) mayPropose(command []byte) error {
+	if len(command) > a.MaxRequestBytes {
+		return rpctypes.ErrGRPCRequestTooLarge
+	}
+	// The applied index is read first: it can only be passed by a commit index that is read later.
+	applied := a.group.AppliedIndex()
+	if commit := a.group.CommitIndex(); commit > applied && uint64(commit-applied) > a.MaxUnapplied {
+		return rpctypes.ErrGRPCRequestTooManyRequests
+	}
+	return nil
 }

@@ -2,7 +2,9 @@ package etcdapi
 
 import (
 	"context"
+	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -13,19 +15,29 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"github.com/balsa-raft/balsa/engine"
 	"github.com/balsa-raft/balsa/etcdapi/front"
 	"github.com/balsa-raft/balsa/kv"
 )
 
-// frontMethods are those that the front answers: what clients ask for all the time. They are the same methods as grpc-go's, behind the same interceptor; a put, and a
-// transaction of compares and puts, has a way of its own that leads to the same answer.
+// frontMethods are those that the front answers: what clients ask for all the time. They are the same methods as grpc-go's, behind the same interceptor.
 func (a *API) frontMethods() map[string]front.Method {
 	s := &kvService{API: a}
 	return map[string]front.Method{
 		pb.KV_Range_FullMethodName:       frontMethod(a, pb.KV_Range_FullMethodName, s.Range),
-		pb.KV_Put_FullMethodName:         s.quickPut(frontMethod(a, pb.KV_Put_FullMethodName, s.Put)),
+		pb.KV_Put_FullMethodName:         frontMethod(a, pb.KV_Put_FullMethodName, s.Put),
 		pb.KV_DeleteRange_FullMethodName: frontMethod(a, pb.KV_DeleteRange_FullMethodName, s.DeleteRange),
-		pb.KV_Txn_FullMethodName:         s.quickTxn(frontMethod(a, pb.KV_Txn_FullMethodName, s.Txn)),
+		pb.KV_Txn_FullMethodName:         frontMethod(a, pb.KV_Txn_FullMethodName, s.Txn),
+	}
+}
+
+// quickMethods are ways of their own to the same answers, for what is asked most: a put, a transaction of compares and puts, and a fresh read of a key.
+func (a *API) quickMethods() map[string]front.Quick {
+	s := &kvService{API: a}
+	return map[string]front.Quick{
+		pb.KV_Range_FullMethodName: s.quickRange,
+		pb.KV_Put_FullMethodName:   s.quickPut,
+		pb.KV_Txn_FullMethodName:   s.quickTxn,
 	}
 }
 
@@ -57,20 +69,59 @@ func appendMessage(b []byte, m proto.Message) ([]byte, error) {
 	return b, nil
 }
 
-// quickPut is Put without the library's messages: the command has the request as the client encoded it, and of the answer only the revision has to be filled in. What is unusual is left
-// to the other method.
-func (s *kvService) quickPut(other front.Method) front.Method {
-	put := func(ctx context.Context, r *pb.PutRequest, encoded, b []byte) ([]byte, error) {
-		if err := s.admit(ctx, false); err != nil {
-			return nil, err
-		}
-		if err := checkPut(r); err != nil {
-			return nil, err
-		}
-		data, err := s.propose(ctx, kv.EncodedPut(encoded))
+// asked is a request that a quick method has begun.
+type asked struct {
+	*kvService
+	front.Request
+	name  string
+	start time.Time
+}
+
+func (s *kvService) asked(r front.Request, name string) *asked {
+	return &asked{kvService: s, Request: r, name: name, start: time.Now()}
+}
+
+func (a *asked) answer(b []byte, err error) {
+	a.Metrics.handled(a.name, a.start, err)
+	a.Answer(b, err)
+}
+
+// refuse answers with the error, if there is one.
+func (a *asked) refuse(err error) bool {
+	if err != nil {
+		a.answer(nil, err)
+	}
+	return err != nil
+}
+
+// begin replicates a command as propose does, and does not wait. result makes the answer of what came of it.
+func (a *asked) begin(command []byte, result func(data []byte) ([]byte, error)) (giveUp func(error)) {
+	if a.refuse(a.mayPropose(command)) {
+		return nil
+	}
+	leader, _ := a.group.Leader()
+	return a.group.ProposeThen(command, func(r engine.Result, err error) {
 		if err != nil {
-			return nil, err
+			a.Metrics.proposalFailed()
+			a.answer(nil, a.writeError(a, leader, err))
+			return
 		}
+		a.answer(result(r.Data))
+	})
+}
+
+// quickPut is Put without the library's messages: the command has the request as the client encoded it, and of the answer only the revision has to be filled in; and without a
+// goroutine that waits. What is unusual is left to the other method.
+func (s *kvService) quickPut(r front.Request, encoded, b []byte) (giveUp func(error), taken bool) {
+	var put pb.PutRequest
+	if !s.learner.isVoter() || !kv.DecodePut(encoded, &put) {
+		return nil, false
+	}
+	a := s.asked(r, pb.KV_Put_FullMethodName)
+	if a.refuse(s.admit(r, false)) || a.refuse(checkPut(&put)) {
+		return nil, true
+	}
+	return a.begin(kv.EncodedPut(encoded), func(data []byte) ([]byte, error) {
 		if revision, ok := kv.ShortPutResult(data); ok {
 			return s.appendHeader(b, revision), nil
 		}
@@ -79,34 +130,27 @@ func (s *kvService) quickPut(other front.Method) front.Method {
 			return nil, err
 		}
 		return appendMessage(b, response)
-	}
-	return func(ctx context.Context, encoded, b []byte) ([]byte, error) {
-		var r pb.PutRequest
-		if !kv.DecodePut(encoded, &r) {
-			return other(ctx, encoded, b)
-		}
-		start := time.Now()
-		b, err := put(ctx, &r, encoded, b)
-		s.Metrics.handled(pb.KV_Put_FullMethodName, start, err)
-		return b, err
-	}
+	}), true
 }
 
 var shortTxns = sync.Pool{New: func() any { return new(kv.ShortTxn) }}
 
 // quickTxn is the same for a transaction.
-func (s *kvService) quickTxn(other front.Method) front.Method {
-	txn := func(ctx context.Context, r *pb.TxnRequest, encoded, b []byte) ([]byte, error) {
-		if err := s.admit(ctx, false); err != nil {
-			return nil, err
-		}
-		if err := checkTxn(r, s.MaxTxnOps); err != nil {
-			return nil, err
-		}
-		data, err := s.propose(ctx, kv.EncodedTxn(encoded))
-		if err != nil {
-			return nil, err
-		}
+func (s *kvService) quickTxn(r front.Request, encoded, b []byte) (giveUp func(error), taken bool) {
+	short := shortTxns.Get().(*kv.ShortTxn)
+	defer func() {
+		*short = kv.ShortTxn{} // or it would keep the request's memory
+		shortTxns.Put(short)
+	}()
+	txn := short.Decode(encoded)
+	if !s.learner.isVoter() || txn == nil || isReadOnly(txn) {
+		return nil, false
+	}
+	a := s.asked(r, pb.KV_Txn_FullMethodName)
+	if a.refuse(s.admit(r, false)) || a.refuse(checkTxn(txn, s.MaxTxnOps)) {
+		return nil, true
+	}
+	return a.begin(kv.EncodedTxn(encoded), func(data []byte) ([]byte, error) {
 		if revision, puts, succeeded, ok := kv.ShortTxnResult(data); ok {
 			return appendPuts(s.appendHeader(b, revision), revision, puts, succeeded), nil
 		}
@@ -115,22 +159,43 @@ func (s *kvService) quickTxn(other front.Method) front.Method {
 			return nil, err
 		}
 		return appendMessage(b, response)
+	}), true
+}
+
+// quickRange is Range of one key that has to be fresh. A thousand of them wait for the same barrier: without goroutines whose stacks have grown to what reading needs.
+func (s *kvService) quickRange(r front.Request, encoded, b []byte) (giveUp func(error), taken bool) {
+	var one pb.RangeRequest
+	if !s.learner.isVoter() || !kv.DecodePoint(encoded, &one) {
+		return nil, false
 	}
-	return func(ctx context.Context, encoded, b []byte) ([]byte, error) {
-		short := shortTxns.Get().(*kv.ShortTxn)
-		defer func() {
-			*short = kv.ShortTxn{} // or it would keep the request's memory
-			shortTxns.Put(short)
-		}()
-		r := short.Decode(encoded)
-		if r == nil || isReadOnly(r) {
-			return other(ctx, encoded, b)
+	a := s.asked(r, pb.KV_Range_FullMethodName)
+	if a.refuse(s.admit(r, false)) || a.refuse(checkRange(&one)) {
+		return nil, true
+	}
+	var over atomic.Bool
+	read := func() {
+		response, err := s.store.Range(r, &one)
+		if err != nil {
+			a.answer(nil, storeError(err))
+			return
 		}
-		start := time.Now()
-		b, err := txn(ctx, r, encoded, b)
-		s.Metrics.handled(pb.KV_Txn_FullMethodName, start, err)
-		return b, err
+		response.Header = s.fill(response.Header)
+		a.answer(appendMessage(b, response))
 	}
+	s.group.ReadBarrierThen(func(err error) {
+		switch {
+		case !over.CompareAndSwap(false, true):
+		case err != nil:
+			a.answer(nil, s.readError(r, err))
+		default:
+			r.Continue(read)
+		}
+	})
+	return func(cause error) {
+		if over.CompareAndSwap(false, true) {
+			a.answer(nil, s.readError(r, fmt.Errorf("%w: %w", engine.ErrNoLeader, cause)))
+		}
+	}, true
 }
 
 // appendHeader appends the header that is the first field of all responses. It has less than 128 bytes, so its length has one, as those below.

@@ -1,6 +1,7 @@
 package etcdapi
 
 import (
+	"context"
 	"math"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
+	"github.com/balsa-raft/balsa/engine"
 	"github.com/balsa-raft/balsa/etcdapi/front"
 	"github.com/balsa-raft/balsa/raft"
 )
@@ -21,16 +23,24 @@ func TestQuickMethodsAnswerAsTheLibraryWould(t *testing.T) {
 	quick, plain := newTestAPI(t, nil), newTestAPI(t, nil)
 	s := &kvService{API: plain}
 	long := map[string]front.Method{
-		pb.KV_Put_FullMethodName: frontMethod(plain, pb.KV_Put_FullMethodName, s.Put),
-		pb.KV_Txn_FullMethodName: frontMethod(plain, pb.KV_Txn_FullMethodName, s.Txn),
+		pb.KV_Put_FullMethodName:   frontMethod(plain, pb.KV_Put_FullMethodName, s.Put),
+		pb.KV_Txn_FullMethodName:   frontMethod(plain, pb.KV_Txn_FullMethodName, s.Txn),
+		pb.KV_Range_FullMethodName: frontMethod(plain, pb.KV_Range_FullMethodName, s.Range),
 	}
-	short := quick.frontMethods()
+	taken := map[string]int{}
+	short := quick.quickMethods()
+	quick.learner.is(quick.group) // asks the group, which no quick method does
 	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs(rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader))
 	ask := func(what, name string, encoded []byte, response func() proto.Message) {
 		t.Helper()
 		// As in the front, the answer goes where the request was.
 		memory := append([]byte("prefix"), encoded...)
-		got, err := short[name](ctx, memory[6:], memory[:6])
+		got, err, quickly := askQuick(ctx, short[name], memory[6:], memory[:6])
+		if quickly {
+			taken[name]++
+		} else {
+			got, err = quick.frontMethods()[name](ctx, memory[6:], memory[:6])
+		}
 		want, wantErr := long[name](ctx, encoded, []byte("prefix"))
 		if status.Convert(err).String() != status.Convert(wantErr).String() {
 			t.Errorf("%s: %v instead of %v", what, err, wantErr)
@@ -103,21 +113,120 @@ func TestQuickMethodsAnswerAsTheLibraryWould(t *testing.T) {
 	txn("too many", many)
 	txn("a deletion", &pb.TxnRequest{Success: []*pb.RequestOp{remove}})
 
+	get := func(what string, r *pb.RangeRequest, more ...byte) {
+		t.Helper()
+		ask(what, pb.KV_Range_FullMethodName, append(marshal(t, r), more...), func() proto.Message { return &pb.RangeResponse{} })
+	}
+	get("a key", &pb.RangeRequest{Key: []byte("a")})
+	get("no such key", &pb.RangeRequest{Key: []byte("x")})
+	get("no key", &pb.RangeRequest{})
+	get("a key twice", &pb.RangeRequest{Key: []byte("x")}, 0x0a, 1, 'a')
+	get("a stale read", &pb.RangeRequest{Key: []byte("a"), Serializable: true})
+	get("two keys", &pb.RangeRequest{Key: []byte("a"), RangeEnd: []byte("c")})
+	get("an old revision", &pb.RangeRequest{Key: []byte("a"), Revision: 1})
+	get("a count", &pb.RangeRequest{Key: []byte("a"), CountOnly: true})
+	get("an unknown field of a read", &pb.RangeRequest{Key: []byte("a")}, unknown...)
+	get("a read cut short", &pb.RangeRequest{Key: []byte("a")}, 0x0a, 7)
+
 	for _, each := range []*API{quick, plain} {
 		each.solo().with(func() { each.solo().state.Leader = raft.NoMember })
 	}
 	put("a put without a leader", a)
 	txn("a transaction without a leader", &pb.TxnRequest{Success: []*pb.RequestOp{op(a)}})
+	get("a read without a leader", &pb.RangeRequest{Key: []byte("a")})
+	for _, each := range []*API{quick, plain} {
+		each.solo().with(func() {
+			each.solo().state.Leader = 1
+			each.solo().proposeErr, each.solo().barrierErr = engine.ErrIndeterminate, engine.ErrStopped
+		})
+	}
+	put("a put that may have happened", a)
+	txn("a transaction that may have happened", &pb.TxnRequest{Success: []*pb.RequestOp{op(a)}})
+	get("a read of a group that has ended", &pb.RangeRequest{Key: []byte("a")})
+	for name := range short {
+		if taken[name] == 0 {
+			t.Errorf("%s: no request was answered quickly", name)
+		}
+	}
 }
+
+// request is one of the front, answered once.
+type request struct {
+	context.Context
+	answer chan error
+	bytes  []byte
+}
+
+func (r *request) Answer(b []byte, err error) {
+	r.bytes = b
+	r.answer <- err
+}
+
+func (r *request) Continue(f func()) { go f() }
+
+// askQuick waits for the answer of a quick method, false if it leaves the request to another.
+func askQuick(ctx context.Context, method front.Quick, encoded, b []byte) ([]byte, error, bool) {
+	r := &request{Context: ctx, answer: make(chan error, 1)}
+	if _, taken := method(r, encoded, b); !taken {
+		return nil, nil, false
+	}
+	err := <-r.answer
+	return r.bytes, err, true
+}
+
+// Who gives up on a quick request is told what the library's way says, and what comes of it afterwards is nobody's.
+func TestAQuickRequestIsGivenUp(t *testing.T) {
+	api := newTestAPI(t, nil)
+	api.learner.is(api.group)
+	api.solo().hold = true
+	r := &request{Context: t.Context(), answer: make(chan error, 1)}
+	giveUp, taken := api.quickMethods()[pb.KV_Put_FullMethodName](r, marshal(t, &pb.PutRequest{Key: []byte("a")}), nil)
+	if !taken {
+		t.Fatal("not taken")
+	}
+	giveUp(context.DeadlineExceeded)
+	if err := <-r.answer; err != rpctypes.ErrGRPCTimeout {
+		t.Errorf("a put: %v", err)
+	}
+
+	late := &lateGroup{Group: api.group}
+	api.group = late
+	r = &request{Context: t.Context(), answer: make(chan error, 1)}
+	giveUp, taken = api.quickMethods()[pb.KV_Range_FullMethodName](r, marshal(t, &pb.RangeRequest{Key: []byte("a")}), nil)
+	if !taken {
+		t.Fatal("not taken")
+	}
+	giveUp(context.DeadlineExceeded)
+	if err := <-r.answer; err != rpctypes.ErrGRPCNoLeader {
+		t.Errorf("a read: %v", err)
+	}
+	late.done(nil) // does not answer a second time
+	giveUp(context.Canceled)
+	if len(r.answer) > 0 {
+		t.Error("answered twice")
+	}
+}
+
+// lateGroup keeps its barriers.
+type lateGroup struct {
+	Group
+	done func(error)
+}
+
+func (g *lateGroup) ReadBarrierThen(done func(error)) { g.done = done }
 
 func TestALearnerRefusesQuickMethods(t *testing.T) {
 	api := newTestAPI(t, nil)
 	api.solo().state.Configuration.Members[0].Learner = true
 	put := &pb.PutRequest{Key: []byte("a")}
 	for name, m := range map[string]proto.Message{
-		pb.KV_Put_FullMethodName: put,
-		pb.KV_Txn_FullMethodName: &pb.TxnRequest{Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{RequestPut: put}}}},
+		pb.KV_Range_FullMethodName: &pb.RangeRequest{Key: []byte("a")},
+		pb.KV_Put_FullMethodName:   put,
+		pb.KV_Txn_FullMethodName:   &pb.TxnRequest{Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{RequestPut: put}}}},
 	} {
+		if _, _, taken := askQuick(t.Context(), api.quickMethods()[name], marshal(t, m), nil); taken {
+			t.Errorf("%s: taken", name)
+		}
 		if _, err := api.frontMethods()[name](t.Context(), marshal(t, m), nil); err != rpctypes.ErrGRPCNotSupportedForLearner {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -58,6 +58,7 @@ func NewServer(a *API, metrics prometheus.Gatherer) *Server {
 	s := &Server{
 		front: front.NewServer(front.Options{
 			Methods:         a.frontMethods(),
+			Quick:           a.quickMethods(),
 			Metadata:        []string{rpctypes.MetadataRequireLeaderKey},
 			MaxMessageBytes: a.MaxRequestBytes + grpcOverhead,
 			Patience:        a.requestTimeout() + whileLasts,

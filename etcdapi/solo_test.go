@@ -108,6 +108,21 @@ func (g *soloGroup) ProposeUntil(ctx context.Context, until <-chan struct{}, com
 	return g.machine.Apply([]engine.Entry{{Index: g.state.Last, Term: g.state.Term, Data: command, Local: true}})[0], nil
 }
 
+func (g *soloGroup) ProposeThen(command []byte, done func(engine.Result, error)) func(error) {
+	ctx, giveUp := context.WithCancelCause(context.Background())
+	go func() {
+		result, err := g.ProposeUntil(ctx, nil, command)
+		if cause := context.Cause(ctx); err != nil && cause != nil {
+			err = cause
+		}
+		done(result, err)
+		giveUp(nil)
+	}()
+	return giveUp
+}
+
+func (g *soloGroup) ReadBarrierThen(done func(error)) { done(g.ReadBarrier(context.Background())) }
+
 func (g *soloGroup) advance() {
 	g.state.Last++
 	g.state.Commit, g.state.Applied = g.state.Last, g.state.Last

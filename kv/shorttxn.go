@@ -190,6 +190,18 @@ func DecodePut(data []byte, r *pb.PutRequest) bool {
 	return true
 }
 
+// DecodePoint decodes an encoded RangeRequest that has nothing but a key into an empty one, which then shares its memory. It is false for any other.
+func DecodePoint(data []byte, r *pb.RangeRequest) bool {
+	for len(data) > 0 {
+		number, value, rest, ok := nextBytes(data)
+		if !ok || number != 1 {
+			return false
+		}
+		r.Key, data = value, rest
+	}
+	return true
+}
+
 // nextBytes takes a field of bytes from the front.
 func nextBytes(data []byte) (number protowire.Number, value, rest []byte, ok bool) {
 	number, kind, n := protowire.ConsumeTag(data)

@@ -18,6 +18,7 @@ type call struct {
 	conn     *conn
 	id       uint32 // of the stream
 	method   Method
+	quick    Quick           // nil if there is none
 	values   context.Context // the metadata
 	deadline time.Time
 	timer    *time.Timer
@@ -35,6 +36,10 @@ type call struct {
 	mu   sync.Mutex
 	done chan struct{}
 	err  error
+	// giveUp ends the wait for an answer that somebody else knows.
+	giveUp   func(error)
+	began    time.Time // when that was begun to be waited for
+	answered bool
 }
 
 // buffer is used again, unless it became large.
@@ -88,6 +93,15 @@ func (c *call) cancel(err error) {
 	if c.done != nil {
 		close(c.done)
 	}
+	c.abandon(err)
+}
+
+// abandon gives up on an answer that is waited for; mu is held. What comes of it takes locks that the caller may have.
+func (c *call) abandon(cause error) {
+	if giveUp := c.giveUp; giveUp != nil {
+		c.giveUp = nil
+		go giveUp(cause)
+	}
 }
 
 // limit is told the client's deadline.
@@ -120,9 +134,55 @@ func (c *call) add(piece []byte, last bool, longest int) error {
 	return nil
 }
 
+// begin has the call answered by whoever knows the answer, without waiting for that; false if it needs a goroutine of its own.
+func (c *call) begin() bool {
+	if c.quick == nil || c.Err() != nil {
+		return false
+	}
+	giveUp, taken := c.quick(c, c.message.bytes[prefixSize:], append(c.message.bytes[:0], 0, 0, 0, 0, 0))
+	if !taken {
+		return false
+	}
+	c.mu.Lock()
+	if !c.answered {
+		c.giveUp, c.began = giveUp, time.Now()
+		if c.err != nil {
+			c.abandon(c.err)
+		}
+	}
+	c.mu.Unlock()
+	c.conn.server.watch(c.conn.server.options.Patience)
+	return true
+}
+
+// isDue gives up on an answer that has been waited for longer than patience, and tells whether one is waited for.
+func (c *call) isDue(now time.Time, patience time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	waiting := c.giveUp != nil
+	if waiting && now.Sub(c.began) > patience {
+		c.abandon(context.DeadlineExceeded)
+	}
+	return waiting
+}
+
+// Continue implements Request.
+func (c *call) Continue(f func()) { c.conn.server.further.run(f) }
+
+// Answer implements Request.
+func (c *call) Answer(answer []byte, err error) {
+	c.mu.Lock()
+	c.answered, c.giveUp = true, nil
+	c.mu.Unlock()
+	c.finish(answer, err)
+}
+
 // serve answers the call, on a goroutine of its own.
 func (c *call) serve() {
-	answer, err := c.method(c, c.message.bytes[prefixSize:], append(c.message.bytes[:0], 0, 0, 0, 0, 0))
+	c.finish(c.method(c, c.message.bytes[prefixSize:], append(c.message.bytes[:0], 0, 0, 0, 0, 0)))
+}
+
+func (c *call) finish(answer []byte, err error) {
 	if err == nil {
 		if size := len(answer) - prefixSize; int64(size) > maxAnswer {
 			err = status.Errorf(codes.ResourceExhausted, "grpc: trying to send message larger than max (%d vs. %d)", size, maxAnswer)

@@ -37,11 +37,49 @@ type house struct {
 	grpc    *grpc.Server
 	address string
 	entered chan context.Context // of requests that wait
+	later   chan later           // what was begun
+}
+
+// later is a request whose answer the test knows.
+type later struct {
+	Request
+	message, b []byte
+	gaveUp     chan error
+}
+
+// echo answers with what was asked, or with the error.
+func (l later) echo(err error) {
+	if err != nil {
+		l.Answer(nil, status.FromContextError(err).Err())
+		return
+	}
+	l.Answer(append(l.b, l.message...), nil)
+}
+
+// begin is a Quick that leaves it to the test to answer, answers at once, or leaves it to the method, which says that it was asked.
+func (h *house) begin(r Request, message, b []byte) (func(error), bool) {
+	m := &wrapperspb.BytesValue{}
+	if err := proto.Unmarshal(message, m); err != nil {
+		panic(err)
+	}
+	one := later{r, bytes.Clone(message), b, make(chan error, 1)}
+	switch string(m.Value) {
+	case "now":
+		one.echo(nil)
+		return nil, true
+	case "not":
+		return nil, false
+	}
+	h.later <- one
+	return func(cause error) { one.gaveUp <- cause }, true
 }
 
 // open starts a house on a listener.
-func open(t testing.TB, l net.Listener) *house {
-	h := &house{entered: make(chan context.Context, 100), address: l.Addr().String()}
+func open(t testing.TB, l net.Listener) *house { return openWith(t, l, time.Hour) }
+
+// openWith is open with that much patience.
+func openWith(t testing.TB, l net.Listener, patience time.Duration) *house {
+	h := &house{entered: make(chan context.Context, 100), later: make(chan later, 100), address: l.Addr().String()}
 	method := func(name string, serve func(context.Context, []byte) (proto.Message, error)) (string, Method) {
 		return "/front.Test/" + name, func(ctx context.Context, message, b []byte) ([]byte, error) {
 			m := &wrapperspb.BytesValue{}
@@ -72,7 +110,13 @@ func open(t testing.TB, l net.Listener) *house {
 		<-ctx.Done()
 		return nil, status.FromContextError(ctx.Err()).Err()
 	}))
-	h.front = NewServer(Options{Methods: methods, Metadata: []string{"name"}, MaxMessageBytes: longest, Patience: time.Hour, MinPingInterval: time.Hour})
+	add(method("Later", func(context.Context, []byte) (proto.Message, error) {
+		return wrapperspb.Bytes([]byte("the method")), nil
+	}))
+	h.front = NewServer(Options{
+		Methods: methods, Quick: map[string]Quick{"/front.Test/Later": h.begin},
+		Metadata: []string{"name"}, MaxMessageBytes: longest, Patience: patience, MinPingInterval: time.Hour,
+	})
 	// The server behind sends back what it gets, or "behind" for a method that the front should have answered, and as much as is asked for by "/front.Test/Flood".
 	h.grpc = grpc.NewServer(grpc.InitialWindowSize(StreamWindow), grpc.InitialConnWindowSize(ConnectionWindow), grpc.MaxRecvMsgSize(longest),
 		grpc.UnknownServiceHandler(func(_ any, s grpc.ServerStream) error {

@@ -72,6 +72,7 @@ func (h *requestHeaders) judge(o *Options) *call {
 			if one.method = o.Methods[f.Value]; one.method == nil {
 				return nil
 			}
+			one.quick = o.Quick[f.Value]
 		case ":scheme":
 			bit = 4
 		case ":authority":

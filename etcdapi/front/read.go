@@ -260,7 +260,6 @@ func (c *conn) takeData(h header, payload []byte) error {
 	if err != nil {
 		return err
 	}
-	last := h.has(http2.FlagDataEndStream)
 	c.mu.Lock()
 	if c.credit += len(payload); c.credit >= ConnectionWindow/4 {
 		c.windowUpdate(0, c.credit)
@@ -274,23 +273,30 @@ func (c *conn) takeData(h header, payload []byte) error {
 		}
 		return nil // of a stream that has ended
 	}
-	defer c.mu.Unlock()
-	if one.received {
-		return http2.ConnectionError(http2.ErrCodeStreamClosed)
+	whole, err := c.takePiece(one, h, data, len(payload))
+	c.mu.Unlock()
+	if whole && !one.begin() {
+		c.server.workers.run(one)
 	}
-	if one.credit += len(payload); one.credit >= StreamWindow/4 && !last {
+	return err
+}
+
+// takePiece takes data of a request, and tells whether it is complete; mu is held.
+func (c *conn) takePiece(one *call, h header, data []byte, size int) (whole bool, err error) {
+	last := h.has(http2.FlagDataEndStream)
+	if one.received {
+		return false, http2.ConnectionError(http2.ErrCodeStreamClosed)
+	}
+	if one.credit += size; one.credit >= StreamWindow/4 && !last {
 		c.windowUpdate(h.id, one.credit)
 		one.credit = 0
 	}
 	one.received = last
 	if err := one.add(data, last, c.server.options.MaxMessageBytes); err != nil {
 		c.refuse(one, err)
-		return nil
+		return false, nil
 	}
-	if last {
-		c.server.workers.run(one)
-	}
-	return nil
+	return last, nil
 }
 
 func (c *conn) takeReset(h header, payload []byte) error {

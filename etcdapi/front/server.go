@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,10 +13,25 @@ import (
 // that. The request's message is its own until it appends to b, which has the same memory.
 type Method func(ctx context.Context, message, b []byte) ([]byte, error)
 
+// Quick begins to answer a request as a Method does, and does not wait for the answer: somebody else answers, maybe before Quick returns. giveUp makes that happen soon, with an
+// error for the cause; it may be nil where the answer was given. False leaves the request to the method.
+type Quick func(r Request, message, b []byte) (giveUp func(cause error), taken bool)
+
+// Request is one that is answered by whoever knows the answer. It is the context of that, too.
+type Request interface {
+	context.Context
+	// Answer is called once, with the message behind b, or with an error of package status. It does not wait.
+	Answer(message []byte, err error)
+	// Continue has f called on another goroutine, which may wait.
+	Continue(f func())
+}
+
 // Options are what a server is made with.
 type Options struct {
 	// Methods are those that are answered here, by their full name such as /etcdserverpb.KV/Put.
 	Methods map[string]Method
+	// Quick are ways that go before methods of the same name.
+	Quick map[string]Quick
 	// Metadata names the headers that the methods look for in their context, as they would with grpc-go.
 	Metadata []string
 	// MaxMessageBytes bounds a request.
@@ -36,6 +52,10 @@ const (
 type Server struct {
 	options Options
 	workers workers
+	// further are the goroutines of requests that are continued.
+	further further
+	// watching says that the time of those that somebody else is to answer is looked after.
+	watching atomic.Bool
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
@@ -113,6 +133,35 @@ func (s *Server) Close() {
 	}
 	s.Wait()
 	s.workers.stop()
+	s.further.stop()
+}
+
+// watch sees to it that nobody waits for much longer than the patience for an answer that somebody else gives.
+func (s *Server) watch(wait time.Duration) {
+	if !s.watching.Load() && s.watching.CompareAndSwap(false, true) {
+		time.AfterFunc(wait, s.sweep)
+	}
+}
+
+func (s *Server) sweep() {
+	s.watching.Store(false) // before anybody is looked at: who begins to wait from now on sees it
+	s.mu.Lock()
+	conns := make([]*conn, 0, len(s.conns))
+	for c := range s.conns {
+		conns = append(conns, c)
+	}
+	s.mu.Unlock()
+	waiting, now := false, time.Now()
+	for _, c := range conns {
+		c.mu.Lock()
+		for _, one := range c.calls {
+			waiting = one.isDue(now, s.options.Patience) || waiting
+		}
+		c.mu.Unlock()
+	}
+	if waiting {
+		s.watch(s.options.Patience / 32)
+	}
 }
 
 // Wait returns when all connections have ended, which Drain makes them do.
