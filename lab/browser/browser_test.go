@@ -101,10 +101,11 @@ func open(t testing.TB, host, address string, l look) *tab {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(chromium)
 	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, limit)
-	t.Cleanup(cancel)
 	p := &tab{t: t, ctx: ctx}
 	chromedp.ListenTarget(ctx, p.listen)
+	if err := chromedp.Run(ctx); err != nil { // The tab lives as long as this context, and not as long as that of what is done first.
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -165,7 +166,9 @@ func (p *tab) listen(event any) {
 
 func (p *tab) do(actions ...chromedp.Action) {
 	p.t.Helper()
-	if err := chromedp.Run(p.ctx, actions...); err != nil {
+	ctx, cancel := context.WithTimeout(p.ctx, limit)
+	defer cancel()
+	if err := chromedp.Run(ctx, actions...); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -193,8 +196,8 @@ func (p *tab) until(format string, args ...any) {
 	p.t.Helper()
 	condition := fmt.Sprintf(format, args...)
 	var ok bool
-	p.js(&ok, `new Promise((resolve) => { const deadline = performance.now() + 30000;
-		const look = () => { if (%s) resolve(true); else if (performance.now() > deadline) resolve(false); else requestAnimationFrame(look); }; look(); })`, condition)
+	p.js(&ok, `new Promise((resolve) => { const deadline = performance.now() + %d;
+		const look = () => { if (%s) resolve(true); else if (performance.now() > deadline) resolve(false); else requestAnimationFrame(look); }; look(); })`, (limit / 2).Milliseconds(), condition)
 	if !ok {
 		var where string
 		p.js(&where, `location.hash + " " + document.querySelector("#toast").textContent + " " + balsa.session.state.t`)
@@ -220,7 +223,7 @@ func (p *tab) press(keys ...string) {
 // click clicks on what a selector finds, where it is. What is drawn anew in between is looked for again.
 func (p *tab) click(selector string) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(p.ctx, limit)
 	defer cancel()
 	for {
 		err := chromedp.Run(ctx, chromedp.ScrollIntoView(selector, chromedp.ByQuery), chromedp.Click(selector, chromedp.ByQuery, chromedp.NodeVisible))
