@@ -164,17 +164,18 @@ func (s *kvService) quickTxn(r front.Request, encoded, b []byte) (giveUp func(er
 
 // quickRange is Range of one key that has to be fresh. A thousand of them wait for the same barrier: without goroutines whose stacks have grown to what reading needs.
 func (s *kvService) quickRange(r front.Request, encoded, b []byte) (giveUp func(error), taken bool) {
-	var one pb.RangeRequest
-	if !s.learner.isVoter() || !kv.DecodePoint(encoded, &one) {
+	key, ok := kv.DecodePoint(encoded)
+	if !ok || !s.learner.isVoter() {
 		return nil, false
 	}
+	one := &pb.RangeRequest{Key: key}
 	a := s.asked(r, pb.KV_Range_FullMethodName)
-	if a.refuse(s.admit(r, false)) || a.refuse(checkRange(&one)) {
+	if a.refuse(s.admit(r, false)) || a.refuse(checkRange(one)) {
 		return nil, true
 	}
 	var over atomic.Bool
 	read := func() {
-		response, err := s.store.Range(r, &one)
+		response, err := s.store.Range(r, one)
 		if err != nil {
 			a.answer(nil, storeError(err))
 			return

@@ -190,16 +190,16 @@ func DecodePut(data []byte, r *pb.PutRequest) bool {
 	return true
 }
 
-// DecodePoint decodes an encoded RangeRequest that has nothing but a key into an empty one, which then shares its memory. It is false for any other.
-func DecodePoint(data []byte, r *pb.RangeRequest) bool {
+// DecodePoint returns the key of an encoded RangeRequest that has nothing else, in the memory of that. It is false for any other.
+func DecodePoint(data []byte) (key []byte, ok bool) {
 	for len(data) > 0 {
 		number, value, rest, ok := nextBytes(data)
 		if !ok || number != 1 {
-			return false
+			return nil, false
 		}
-		r.Key, data = value, rest
+		key, data = value, rest
 	}
-	return true
+	return key, true
 }
 
 // nextBytes takes a field of bytes from the front.
