@@ -118,7 +118,7 @@ func (n *node) start(cluster, state string) {
 		"--listen-peer-urls", "http://" + n.peer, "--initial-advertise-peer-urls", "http://" + n.advertisePeer,
 		"--initial-cluster", cluster, "--initial-cluster-state", state, "--initial-cluster-token", "e2e"}, n.flags...)
 	n.cmd = exec.Command(binary, args...)
-	n.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	noOrphan(n.cmd)
 	r, w, err := os.Pipe()
 	if err != nil {
 		n.t.Fatal(err)
