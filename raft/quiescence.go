@@ -44,9 +44,8 @@ func (c *Core) Wake() {
 	switch {
 	case c.role == Leader:
 		c.wakeLeader()
-	case c.quiesced && c.leaderID != NoMember:
+	case c.leaderID != NoMember:
 		c.wakeFollower()
-		c.send(c.leaderID, &WakeRequest{})
 	}
 }
 
@@ -94,7 +93,8 @@ func (c *Core) wakeLeader() {
 	c.beginRound()
 }
 
-// wakeFollower expects heartbeats again: within an election timeout, or there will be an election.
+// wakeFollower expects heartbeats again, within an election timeout, or there will be an election; and asks the leader for them, since whoever woke this member
+// may be known to no other: one that was removed and does not know it, say.
 func (c *Core) wakeFollower() {
 	if c.role != Follower || !c.quiesced {
 		return
@@ -102,4 +102,5 @@ func (c *Core) wakeFollower() {
 	c.quiesced = false
 	c.resetElectionTimer()
 	c.event(Event{Kind: EventWoke})
+	c.send(c.leaderID, &WakeRequest{})
 }

@@ -566,6 +566,28 @@ func TestWhoMayNotCampaignAsksASilentLeader(t *testing.T) {
 	})
 }
 
+// TestWhoWasRemovedUnheardDeposesNobody: a member that was down when it was removed comes back to a silent group without pre-votes, and asks a follower for its vote again and
+// again. The follower wakes, and has to wake the leader, too: else it waits in vain for a heartbeat, and holds an election for nothing.
+func TestWhoWasRemovedUnheardDeposesNobody(t *testing.T) {
+	for _, without := range []bool{false, true} {
+		c := newCluster(t, 4, func(cfg *Config) { cfg.QuiesceAfter, cfg.DisablePreVote = 200*time.Millisecond, without && cfg.ID != 4 })
+		l := c.elect(1)
+		c.propose(l, "x")
+		gone := c.member(4)
+		c.until("it has heard of the others", func() bool { return gone.core.commit == l.core.commit })
+		c.crash(gone)
+		c.change(l, Change{Remove: []MemberID{4}})
+		c.until("the others fall silent", func() bool { return l.core.Deadline() == NoDeadline })
+		term := l.core.Term()
+		c.cutLink(4, 1) // The leader does not hear it itself.
+		c.start(gone, 0)
+		c.advance(5 * time.Second)
+		if l.core.Term() != term || l.core.Role() != Leader {
+			t.Errorf("pre-votes off: %v: %v of term %d, want the leader of %d still", without, l.core.Role(), l.core.Term(), term)
+		}
+	}
+}
+
 func TestFlowControl(t *testing.T) {
 	a := oneWith(t, func(cfg *Config) {
 		cfg.MaxMessageBytes, cfg.MaxInflightMessages, cfg.MaxInflightBytes, cfg.MaxUncommittedBytes = 100, 3, 1000, 1000
