@@ -162,7 +162,7 @@ func (o *Options) timing() raft.Config {
 	return raft.Config{
 		HeartbeatInterval: o.HeartbeatInterval, ElectionTimeoutMin: o.ElectionTimeoutMin, ElectionTimeoutMax: o.ElectionTimeoutMax,
 		LeaseReads: o.LeaseReads, ClockDriftBound: o.ClockDriftBound, QuiesceAfter: o.QuiesceAfter,
-		SharedHeartbeats: true, CommitDelay: min(commitDelay, cmp.Or(o.HeartbeatInterval, commitDelay)), MaxCachedBytes: o.CachedBytes,
+		CommitDelay: min(commitDelay, cmp.Or(o.HeartbeatInterval, commitDelay)), MaxCachedBytes: o.CachedBytes,
 	}
 }
 

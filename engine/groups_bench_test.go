@@ -68,7 +68,7 @@ func newCrowd(t testing.TB, groups int) *crowd {
 		}
 		h.Host, err = NewHost(Options{
 			Log: log, FS: wal.NewMemFS(), SnapshotDir: "snap", Network: h, Address: addressOf(raft.MemberID(i + 1)), Epoch: 1, Seed: uint64(i),
-			Raft: raft.Config{SharedHeartbeats: true, CommitDelay: 2 * time.Millisecond},
+			Raft: raft.Config{CommitDelay: 2 * time.Millisecond},
 		}, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -11,8 +11,6 @@ type leading struct {
 	noop Index
 	// since is when the leadership began; heartbeatDeadline when the next heartbeats are due.
 	since, heartbeatDeadline time.Duration
-	// committedAt is when there was last a commit that no entry was proposed after, 0 if there is none, and nextCame how long the last such commit waited for one.
-	committedAt, nextCame time.Duration
 	// tellDeadline is when those are told of a commit that have not been with what was sent since.
 	tellDeadline time.Duration
 	// round numbers the heartbeats; rounds remembers when those that no quorum has answered yet began.
@@ -78,7 +76,7 @@ func (c *Core) becomeLeader() {
 	c.leaderID = c.cfg.ID
 	c.electionDeadline = NoDeadline
 	c.leading = &leading{
-		since: c.now, busy: c.now, heartbeatDeadline: c.nextHeartbeat(c.now), tellDeadline: NoDeadline,
+		since: c.now, busy: c.now, heartbeatDeadline: c.after(c.cfg.HeartbeatInterval), tellDeadline: NoDeadline,
 		noop: c.log.last + 1, uncommittedFrom: c.log.last + 1,
 	}
 	c.updatePeers()
@@ -140,9 +138,6 @@ func (c *Core) Propose(proposals []Proposal) (Index, Term, error) {
 	if c.log.last+Index(len(proposals)) > maxIndex {
 		return 0, 0, ErrOverloaded
 	}
-	if l.committedAt > 0 {
-		l.committedAt, l.nextCame = 0, c.now-l.committedAt
-	}
 	first := c.log.last + 1
 	c.event(Event{Kind: EventProposed, Index: first, Count: len(proposals), Rule: "§5.3: the leader appends the command to its log"})
 	c.wakeLeader()
@@ -189,42 +184,8 @@ func (c *Core) tickLeader() {
 	}
 	c.preferOthers()
 	c.resendTimeoutNow()
-	if l.heartbeatDeadline = c.heardUntil(); l.heartbeatDeadline > c.now {
-		return
-	}
-	l.heartbeatDeadline = c.nextHeartbeat(c.now)
+	l.heartbeatDeadline = c.after(c.cfg.HeartbeatInterval)
 	c.beginRound()
-}
-
-// nextHeartbeat returns when the heartbeats after those at time t are due.
-func (c *Core) nextHeartbeat(t time.Duration) time.Duration {
-	interval := c.cfg.HeartbeatInterval
-	if !c.cfg.SharedHeartbeats || t > NoDeadline-interval {
-		return min(t, NoDeadline-interval) + interval
-	}
-	next := t + interval
-	if shared := next - next%interval; shared > c.now {
-		return shared
-	}
-	return next - next%max(interval/4, 1)
-}
-
-// heardUntil returns until when nobody needs a heartbeat, because all were sent entries instead, and answer.
-func (c *Core) heardUntil() time.Duration {
-	if !c.cfg.SharedHeartbeats || c.cfg.LeaseReads {
-		return 0
-	}
-	sent := c.now
-	for _, p := range c.leading.peers {
-		if p == c.leading.self {
-			continue
-		}
-		if p.state != Replicating || c.now-p.lastActive > c.cfg.HeartbeatInterval {
-			return 0
-		}
-		sent = min(sent, p.lastSent)
-	}
-	return c.nextHeartbeat(sent)
 }
 
 func (c *Core) leaderDeadline() time.Duration {

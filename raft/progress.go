@@ -64,8 +64,6 @@ type progress struct {
 	awaited Index
 	// lastActive is when it last answered in this term.
 	lastActive time.Duration
-	// lastSent is when it was last sent a request.
-	lastSent time.Duration
 	// seenIncarnation is another incarnation that answers in its name, 0 if none, or the first one while none is recorded.
 	seenIncarnation uint64
 	// catchUp is the round of replication a learner is in (thesis §4.2.1).

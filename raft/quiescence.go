@@ -89,7 +89,7 @@ func (c *Core) wakeLeader() {
 	for _, p := range l.peers {
 		p.lastActive = c.now // Nobody was asked to answer.
 	}
-	l.heartbeatDeadline = c.nextHeartbeat(c.now)
+	l.heartbeatDeadline = c.after(c.cfg.HeartbeatInterval)
 	c.beginRound()
 }
 

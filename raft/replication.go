@@ -1,9 +1,6 @@
 package raft
 
-import (
-	"fmt"
-	"time"
-)
+import "fmt"
 
 // Replication at the leader (§5.3): what is sent to each follower, what its answers mean, and what is committed by them.
 
@@ -128,7 +125,6 @@ func (c *Core) commitByCounting() {
 	}
 	c.uncount(n)
 	first := !c.committedInTerm()
-	c.leading.committedAt = c.now
 	c.advanceCommit(n, "§5.3, §5.4.2: a quorum has an entry of the current term")
 	if first {
 		c.readyReads()
@@ -177,18 +173,8 @@ func (c *Core) tellsLater(p *progress) bool {
 	if c.cfg.CommitDelay == 0 || p.awaited > p.commitSent || p.leaving {
 		return false
 	}
-	c.leading.tellDeadline = min(c.leading.tellDeadline, c.after(c.commitDelay()))
+	c.leading.tellDeadline = min(c.leading.tellDeadline, c.after(c.cfg.CommitDelay))
 	return true
-}
-
-// commitDelay is how long a commit waits for what is sent next: longer, if the last one had to.
-func (c *Core) commitDelay() time.Duration {
-	const patience = 5
-	delay, came := c.cfg.CommitDelay, c.leading.nextCame
-	if most := min(patience*delay, c.cfg.HeartbeatInterval); came > delay && came <= most {
-		return min(2*came, most)
-	}
-	return delay
 }
 
 func (c *Core) replicateTo(p *progress, tell bool) {
@@ -247,7 +233,6 @@ func (c *Core) sendEntries(p *progress, entries []Entry, size uint64) {
 		panic(fmt.Sprintf("raft: member %d is sent what follows entry %d, but the log is (%d, %d]", p.id, prev, c.log.base, c.log.last))
 	}
 	last := prev + Index(len(entries))
-	p.lastSent = c.now
 	c.send(p.id, &AppendRequest{PrevIndex: prev, PrevTerm: term, Commit: c.commit, Round: c.leading.round, Entries: entries})
 	p.commitSent = max(p.commitSent, min(c.commit, last))
 	if len(entries) == 0 {
@@ -271,7 +256,6 @@ func (c *Core) sendEntries(p *progress, entries []Entry, size uint64) {
 // for which next is compacted away gets a request that says nothing about its log.
 func (c *Core) sendHeartbeat(p *progress) {
 	prev := p.next - 1
-	p.lastSent = c.now
 	term, ok := c.log.term(prev)
 	if !ok || p.state == Snapshotting {
 		prev, term = 0, 0

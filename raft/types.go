@@ -110,13 +110,8 @@ type Config struct {
 	// QuiesceAfter lets a group that had nothing to do for that long fall silent; 0 never does.
 	QuiesceAfter time.Duration
 
-	// SharedHeartbeats is for a host of many groups. Their heartbeats are due at the same times, so that they leave together: when the time is a multiple of
-	// HeartbeatInterval, or of its quarter. And who was just sent an entry is sent none: all hear from their leader as often as without. Leases need all heartbeats.
-	SharedHeartbeats bool
-
 	// CommitDelay is how long a follower may hear later of a commit, so that it hears of it with what is sent next: most often that is another entry. Where
 	// somebody waits for the commit (see Await) it is told at once, and so is everybody while this is 0. Heartbeats tell it in any case, so it is at most HeartbeatInterval.
-	// Where the next entry came soon after the last commit, though later than this, it is waited for up to five times as long.
 	CommitDelay time.Duration
 
 	// Seed makes the random election timeouts: the same seed and the same inputs give the same outputs.

@@ -154,7 +154,6 @@ func (r *Regime) drawLimits(of func(name string) *stream) {
 	c.MaxUncommittedBytes = pick[uint64](of("uncommitted bytes"), 2<<10, 64<<20)
 	c.MaxCachedBytes = pick[uint64](of("cached bytes"), 1, 4<<10, 8<<20)
 	c.CommitDelay = pick(of("commit delay"), 0, 0, 2*time.Millisecond, 20*time.Millisecond)
-	c.SharedHeartbeats = pick(of("shared heartbeats"), false, true)
 	switch of("mode").IntN(10) {
 	case 0, 1, 2:
 		c.LeaseReads = true
@@ -187,7 +186,7 @@ func (r Regime) String() string {
 	}{
 		{"durable machines", r.Durable}, {"ballast", r.Ballast > 0}, {"membership changes", r.Changes > 0}, {"transfers", r.Transfers > 0}, {"hasty changes", r.Hasty}, {"several at once", r.Sweeping}, {"impatient operators", r.ChangePatience > 0}, {"breaks unnoticed", r.Unnoticed}, {"loyal clients", r.Loyal},
 		{"lease reads", r.Core.LeaseReads}, {"one cut at a time", r.OneCut}, {"no pre-vote", r.Core.DisablePreVote}, {"no check of the quorum", r.Core.DisableCheckQuorum},
-		{"quiescence", r.Core.QuiesceAfter > 0}, {"commits told late", r.Core.CommitDelay > 0}, {"shared heartbeats", r.Core.SharedHeartbeats}, {"beyond the fault budget", r.Beyond},
+		{"quiescence", r.Core.QuiesceAfter > 0}, {"commits told late", r.Core.CommitDelay > 0}, {"beyond the fault budget", r.Beyond},
 	} {
 		if has.on {
 			b.WriteString(", " + has.name)

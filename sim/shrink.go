@@ -212,7 +212,6 @@ func (s *Shrinking) drawn() bool {
 		{"lease reads", func(r *Regime) bool { return !r.Core.LeaseReads }, func(r *Regime) { r.Core.LeaseReads = false }},
 		{"quiescence", func(r *Regime) bool { return r.Core.QuiesceAfter == 0 }, func(r *Regime) { r.Core.QuiesceAfter = 0 }},
 		{"commits told late", func(r *Regime) bool { return r.Core.CommitDelay == 0 }, func(r *Regime) { r.Core.CommitDelay = 0 }},
-		{"shared heartbeats", func(r *Regime) bool { return !r.Core.SharedHeartbeats }, func(r *Regime) { r.Core.SharedHeartbeats = false }},
 		{"small limits", func(r *Regime) bool { return r.Core.MaxMessageBytes == 1<<20 && r.Core.MaxInflightMessages == 256 }, func(r *Regime) {
 			r.Core.MaxMessageBytes, r.Core.MaxInflightMessages, r.Core.MaxInflightBytes = 1<<20, 256, 16<<20
 			r.Core.MaxUncommittedBytes, r.Core.MaxCachedBytes = 64<<20, 8<<20
