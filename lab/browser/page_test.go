@@ -1,12 +1,14 @@
 package browser
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
@@ -423,8 +425,18 @@ func TestWhatIsExported(t *testing.T) {
 
 // TestABrokenAddressIsSaidSo: an address that was cut short leads to a message and the tour.
 func TestABrokenAddressIsSaidSo(t *testing.T) {
-	p := open(t, "native", "#run=1.AAAA", look{language: "en"})
-	p.until(`!document.querySelector("#toast").hidden && document.querySelector("#toast").textContent.includes("cannot be read")`)
+	p := open(t, "native", "", look{language: "en"})
+	p.do(
+		chromedp.ActionFunc(func(ctx context.Context) error { // What is said goes away again by itself, which may be before anybody here looks.
+			_, err := page.AddScriptToEvaluateOnNewDocument(`addEventListener("DOMContentLoaded", () => {
+				const place = document.querySelector("#toast");
+				new MutationObserver(() => { if (!place.hidden) window.said = place.textContent; }).observe(place, { attributes: true, childList: true });
+			})`).Do(ctx)
+			return err
+		}),
+		chromedp.Navigate(hosts["native"]+"?broken#run=1.AAAA"),
+	)
+	p.until(`window.said?.includes("cannot be read")`)
 }
 
 // TestANamedMemberWithAnEmptyLog inspects a member as a running cluster has them: it has a name of its own, and its log may be empty behind a snapshot.
