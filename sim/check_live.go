@@ -202,6 +202,7 @@ func (p *proof) ask(what *asked, m *member, fits func(*Action) bool) {
 	what.now[m] = true
 	w := p.world
 	c := newClient(w, m.group)
+	c.patience = 10 * w.regime.Apply // Where machines are slow, the proof of many members would else be a matter of asking often enough.
 	r := c.source.Next()
 	for tries := 0; !fits(&r) && tries < 1000; tries++ {
 		r = c.source.Next()

@@ -28,6 +28,8 @@ type client struct {
 	pending *engine.Pending
 	// guest says that it asks only when a crowd does.
 	guest bool
+	// patience is how long it waits for an answer, if that is longer than the world's clients do.
+	patience time.Duration
 }
 
 // newClient makes the next client, who does nothing yet.
@@ -119,7 +121,8 @@ func (c *client) ask(m *member, r Action) {
 	c.group.answers.began(&c.op)
 	c.tell("asks n%d: %s", c.op.Host, r.Text)
 	seq := c.seq
-	w.after(c.rng.between(w.regime.Patience/2, w.regime.Patience), func() {
+	patience := max(w.regime.Patience, c.patience)
+	w.after(c.rng.between(patience/2, patience), func() {
 		if c.busy && c.seq == seq {
 			c.giveUp()
 		}
