@@ -8,7 +8,7 @@ import (
 )
 
 // Requests for callers that cannot block, such as a simulator that steps the host by itself. They mean what their blocking twins mean; the
-// answer comes by a function, which is called exactly once, from within one of the host's stages or from Cancel: it has to be quick, and may not
+// answer comes by a function, which is called exactly once, from within one of the host's stages, Cancel or giveUp: it has to be quick, and may not
 // call the group.
 
 // Pending is a request that was made without waiting for its answer.
@@ -114,13 +114,24 @@ func (p *Pending) Cancel(cause error) {
 // ReadBarrierAsync is ReadBarrier; done gets its error. It cannot be cancelled, only ignored.
 func (g *Group) ReadBarrierAsync(done func(error)) { g.readBarrierAsync(done, false) }
 
-// ReadBarrierThen is ReadBarrierAsync as ProposeThen is ProposeAsync.
-func (g *Group) ReadBarrierThen(done func(error)) { g.readBarrierAsync(done, true) }
+// ReadBarrierThen is ReadBarrierAsync as ProposeThen is ProposeAsync. giveUp answers, if nobody has yet, with ErrNoLeader that wraps cause.
+func (g *Group) ReadBarrierThen(done func(error)) (giveUp func(cause error)) {
+	return g.readBarrierAsync(done, true).giveUp
+}
 
-func (g *Group) readBarrierAsync(done func(error), prompt bool) {
-	if err := g.enqueueRead(&readCall{then: done, prompt: prompt}); err != nil {
-		done(err)
+func (g *Group) readBarrierAsync(done func(error), prompt bool) *readCall {
+	r := &readCall{prompt: prompt}
+	r.then.Store(&done)
+	if err := g.enqueueRead(r); err != nil {
+		r.finish(err)
 	}
+	return r
+}
+
+// giveUp lets go of who waits at once: the call itself may stay until its round or the machine is there.
+func (r *readCall) giveUp(cause error) {
+	r.gone.Store(true)
+	r.finish(fmt.Errorf("%w: %w", ErrNoLeader, cause))
 }
 
 // Core gives access to the group's core: only for who steps the host by itself, and not during a stage. Whoever changes it breaks it.

@@ -16,8 +16,8 @@ import (
 type readCall struct {
 	index raft.Index
 	done  chan error // capacity 1
-	// then is called instead of sending on done, if set (async.go).
-	then func(error)
+	// then is called where done is nil (async.go), by whoever takes it from here.
+	then atomic.Pointer[func(error)]
 	// prompt says that the caller, who has set then, may be in a turn nevertheless.
 	prompt bool
 	gone   atomic.Bool
@@ -26,11 +26,11 @@ type readCall struct {
 var readPool = sync.Pool{New: func() any { return &readCall{done: make(chan error, 1)} }}
 
 func (r *readCall) finish(err error) {
-	if r.then != nil {
-		r.then(err)
-		return
+	if r.done != nil {
+		r.done <- err
+	} else if then := r.then.Swap(nil); then != nil {
+		(*then)(err)
 	}
-	r.done <- err
 }
 
 // ReadBarrier returns once this member's machine has applied everything that was committed anywhere when it was called: what is read from
@@ -67,7 +67,7 @@ func (g *Group) enqueueRead(r *readCall) error {
 	}
 	g.box.reads = append(g.box.reads, r)
 	g.enqueueLocked()
-	w.releaseFor(!g.reads.underWay.Load() && (r.then == nil || r.prompt))
+	w.releaseFor(!g.reads.underWay.Load() && (r.done != nil || r.prompt))
 	return nil
 }
 

@@ -35,8 +35,8 @@ type Group interface {
 	// ReadBarrier returns once the local store has applied everything that was acknowledged anywhere before the call.
 	ReadBarrier(ctx context.Context) error
 	ReadBarrierUntil(ctx context.Context, until <-chan struct{}) error
-	// ReadBarrierThen is the same without waiting. It cannot be given up.
-	ReadBarrierThen(done func(error))
+	// ReadBarrierThen is the same without waiting, as ProposeThen.
+	ReadBarrierThen(done func(error)) (giveUp func(cause error))
 	// ChangeMembers changes the configuration and returns once the change is in force here.
 	ChangeMembers(ctx context.Context, change raft.Change) error
 	// TransferLeadership moves the leadership and returns once it has moved.

@@ -2,9 +2,7 @@ package etcdapi
 
 import (
 	"context"
-	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -173,7 +171,6 @@ func (s *kvService) quickRange(r front.Request, encoded, b []byte) (giveUp func(
 	if a.refuse(s.admit(r, false)) || a.refuse(checkRange(one)) {
 		return nil, true
 	}
-	var over atomic.Bool
 	read := func() {
 		response, err := s.store.Range(r, one)
 		if err != nil {
@@ -183,20 +180,13 @@ func (s *kvService) quickRange(r front.Request, encoded, b []byte) (giveUp func(
 		response.Header = s.fill(response.Header)
 		a.answer(appendMessage(b, response))
 	}
-	s.group.ReadBarrierThen(func(err error) {
-		switch {
-		case !over.CompareAndSwap(false, true):
-		case err != nil:
+	return s.group.ReadBarrierThen(func(err error) {
+		if err != nil {
 			a.answer(nil, s.readError(r, err))
-		default:
-			r.Continue(read)
+			return
 		}
-	})
-	return func(cause error) {
-		if over.CompareAndSwap(false, true) {
-			a.answer(nil, s.readError(r, fmt.Errorf("%w: %w", engine.ErrNoLeader, cause)))
-		}
-	}, true
+		r.Continue(read)
+	}), true
 }
 
 // appendHeader appends the header that is the first field of all responses. It has less than 128 bytes, so its length has one, as those below.

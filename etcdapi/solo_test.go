@@ -121,7 +121,10 @@ func (g *soloGroup) ProposeThen(command []byte, done func(engine.Result, error))
 	return giveUp
 }
 
-func (g *soloGroup) ReadBarrierThen(done func(error)) { done(g.ReadBarrier(context.Background())) }
+func (g *soloGroup) ReadBarrierThen(done func(error)) func(error) {
+	done(g.ReadBarrier(context.Background()))
+	return func(error) {}
+}
 
 func (g *soloGroup) advance() {
 	g.state.Last++
