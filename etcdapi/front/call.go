@@ -151,7 +151,7 @@ func (c *call) begin() bool {
 		}
 	}
 	c.mu.Unlock()
-	c.conn.server.watch(c.conn.server.options.Patience)
+	c.conn.server.watch()
 	return true
 }
 

@@ -96,6 +96,56 @@ func TestAnAnswerThatIsNotWaitedForAnyMoreIsGivenUp(t *testing.T) {
 	}
 }
 
+// TestNobodyWaitsForTwiceThePatience: whenever others begin to wait, also while a sweep looks at who does.
+func TestNobodyWaitsForTwiceThePatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const patience, moment = 7 * time.Second, 10 * time.Millisecond
+		s := NewServer(Options{Patience: patience})
+		c := &conn{server: s, calls: map[uint32]*call{}}
+		s.conns[c] = struct{}{}
+		var calls []*call
+		for i := range uint32(3) {
+			one := &call{conn: c, id: 2*i + 1, message: &buffer{bytes: make([]byte, prefixSize)}}
+			one.quick = func(Request, []byte, []byte) (func(error), bool) { return func(error) {}, true }
+			calls, c.calls[one.id] = append(calls, one), one
+		}
+		waits := func(one *call) bool { return one.isDue(one.began, patience) }
+
+		s.watching.Store(true) // A request that was before these has seen to a sweep.
+		calls[0].begin()
+		<-time.After(patience - moment) // virtual time
+		c.mu.Lock()
+		swept := make(chan struct{})
+		go func() {
+			s.sweep()
+			close(swept)
+		}()
+		for range 1000 {
+			runtime.Gosched() // It comes to the connection, which is ours.
+		}
+		calls[1].begin()
+		c.mu.Unlock()
+		if <-swept; !waits(calls[0]) {
+			t.Error("it is given up early")
+		}
+		if <-time.After(patience / 16); waits(calls[0]) || !waits(calls[1]) {
+			t.Error("the first one is due and the second is not")
+		}
+		if <-time.After(patience); waits(calls[1]) {
+			t.Error("the second one is due")
+		}
+
+		if <-time.After(patience); s.watching.Load() {
+			t.Error("the server looks for those who wait, and nobody does")
+		}
+		calls[2].begin()
+		if <-time.After(patience + patience/16); waits(calls[2]) {
+			t.Error("one that began after a pause is due")
+		}
+		<-time.After(patience) // for the last sweep
+	})
+}
+
 // TestAServerThatStopsGivesUp: what is answered after all is answered to nobody.
 func TestAServerThatStopsGivesUp(t *testing.T) {
 	h := open(t, listen(t))

@@ -136,22 +136,34 @@ func (s *Server) Close() {
 	s.further.stop()
 }
 
-// watch sees to it that nobody waits for much longer than the patience for an answer that somebody else gives.
-func (s *Server) watch(wait time.Duration) {
+// watch sees to it that nobody waits for much longer than the patience for an answer that somebody else gives. Who begins to wait calls it.
+func (s *Server) watch() {
 	if !s.watching.Load() && s.watching.CompareAndSwap(false, true) {
-		time.AfterFunc(wait, s.sweep)
+		time.AfterFunc(s.options.Patience, s.sweep)
 	}
 }
 
 func (s *Server) sweep() {
-	s.watching.Store(false) // before anybody is looked at: who begins to wait from now on sees it
+	if s.giveUpDue() {
+		// Those who wait longest may be due soon: so who begins now may not be the one to say when to look next.
+		time.AfterFunc(s.options.Patience/32, s.sweep)
+		return
+	}
+	s.watching.Store(false)
+	if s.giveUpDue() { // who began meanwhile relied on this sweep
+		s.watch()
+	}
+}
+
+// giveUpDue gives up on the answers that have been waited for too long, and tells whether any is waited for.
+func (s *Server) giveUpDue() (waiting bool) {
 	s.mu.Lock()
 	conns := make([]*conn, 0, len(s.conns))
 	for c := range s.conns {
 		conns = append(conns, c)
 	}
 	s.mu.Unlock()
-	waiting, now := false, time.Now()
+	now := time.Now()
 	for _, c := range conns {
 		c.mu.Lock()
 		for _, one := range c.calls {
@@ -159,9 +171,7 @@ func (s *Server) sweep() {
 		}
 		c.mu.Unlock()
 	}
-	if waiting {
-		s.watch(s.options.Patience / 32)
-	}
+	return waiting
 }
 
 // Wait returns when all connections have ended, which Drain makes them do.
