@@ -18,9 +18,10 @@ type Pending struct {
 	make   func() *call
 	size   int64
 
-	mu   sync.Mutex
-	call *call // on its way; nil once answered
-	gone bool  // cancelled: nothing is tried again
+	mu    sync.Mutex
+	call  *call // on its way; nil once answered
+	gone  bool  // cancelled, because of cause: nothing is tried again
+	cause error
 }
 
 // ProposeAsync is Propose; done gets its result. A request that can never succeed is answered before it returns.
@@ -68,9 +69,23 @@ func (p *Pending) submit(prompt bool) {
 	c.prompt = prompt
 	c.then = func(o outcome) { p.finished(c, o) }
 	p.mu.Lock()
+	if p.gone { // between two attempts
+		p.mu.Unlock()
+		p.answer(outcome{err: p.group.gaveUp(p.cause)})
+		return
+	}
 	p.call = c
 	p.mu.Unlock()
+	p.enter(c)
+}
+
+// enter hands an attempt in. Whoever gives up from now on finds it.
+func (p *Pending) enter(c *call) {
 	if err := p.group.enqueue(c, p.size); err != nil {
+		if !c.state.CompareAndSwap(callWaiting, callAnswered) {
+			p.group.pendingBytes.Add(p.size) // Cancel has answered, and taken off what enqueue had not left there.
+			return
+		}
 		p.mu.Lock()
 		p.call = nil
 		p.mu.Unlock()
@@ -97,7 +112,9 @@ func (p *Pending) finished(c *call, o outcome) {
 func (p *Pending) Cancel(cause error) {
 	p.mu.Lock()
 	c := p.call
-	p.gone = true
+	if !p.gone {
+		p.gone, p.cause = true, cause
+	}
 	p.mu.Unlock()
 	if c == nil {
 		return

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"testing"
+	"time"
 
 	"github.com/balsa-raft/balsa/raft"
 )
@@ -94,5 +95,26 @@ func TestAnAnswerThatCouldWaitCountsWhenSomebodyWaitsForIt(t *testing.T) {
 	g.TransferLeadershipAsync(3, func(error) {})
 	if s.settle(); g.core.Leader() != 3 {
 		t.Errorf("member %d leads", g.core.Leader())
+	}
+}
+
+// TestALeaderWhoseAnswersWaitIsNotAlone: the tightest timings that there are, and a clock that shows a timer's end a moment late. An answer that waits for the next heartbeat is looked at after the
+// quorum is, which then must not seem to be silent for two heartbeats.
+func TestALeaderWhoseAnswersWaitIsNotAlone(t *testing.T) {
+	var s *stepper
+	s = newStepper(t, 3, func(o *Options) {
+		o.Raft.HeartbeatInterval, o.Raft.ElectionTimeoutMin, o.Raft.ElectionTimeoutMax = 49*time.Millisecond, 98*time.Millisecond, 99*time.Millisecond
+		o.Observe = func(_ raft.GroupID, m raft.MemberID, events []raft.Event) {
+			for _, e := range events {
+				if e.Kind == raft.EventSteppedDown {
+					t.Errorf("member %d steps down at %v: %s", m, s.now, e.Rule)
+				}
+			}
+		}
+	})
+	g := s.startAll()
+	for range 200 {
+		propose(g, text(1, 20))
+		s.pass(45 * time.Millisecond)
 	}
 }

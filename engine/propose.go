@@ -214,11 +214,17 @@ func (g *Group) abandon(c *call, cause error) (err error, answered bool) {
 			cause = g.closeReason()
 		}
 		return fmt.Errorf("%w: %w", ErrIndeterminate, cause), false
-	case cause == nil:
-		return g.closeReason(), false
 	default:
-		return fmt.Errorf("%w: %w", ErrNoLeader, cause), false
+		return g.gaveUp(cause), false
 	}
+}
+
+// gaveUp is the error of a call that surely did not happen, because its caller gave up or, if cause is nil, the group was closed.
+func (g *Group) gaveUp(cause error) error {
+	if cause == nil {
+		return g.closeReason()
+	}
+	return fmt.Errorf("%w: %w", ErrNoLeader, cause)
 }
 
 // start marks that the call is about to leave this member's hands; false if its caller has given up, so that it must not happen any more.

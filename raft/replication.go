@@ -68,6 +68,9 @@ func (c *Core) Settled() Index {
 	if c.role != Leader || c.quiesced || c.leading.transfer.to != NoMember || c.leading.reads.count() > 0 || c.latest().Index > c.commit {
 		return 0
 	}
+	if !c.cfg.DisableCheckQuorum && c.now-c.leading.quorumActive(c.now) >= c.cfg.HeartbeatInterval {
+		return 0 // The next input may be the one that looks for a quorum.
+	}
 	for _, p := range c.leading.peers {
 		if p != c.leading.self && (p.state != Replicating || p.next <= c.log.last || !p.votes()) {
 			return 0
