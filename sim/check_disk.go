@@ -12,7 +12,7 @@ import (
 type checkReturn struct {
 	nothing
 	group *group
-	// gone are the entries that a member's process removed from its log: on its disk they may be there still.
+	// gone are the entries that a member's process removed from its log, or that lie behind what its disk lost: on the disk they may be there still.
 	gone map[*member]map[place]bool
 }
 
@@ -43,6 +43,17 @@ func (c *checkReturn) recovered(m *member, was *shadow) {
 		m.world.fail("recovery", "%v comes back with entry %d@%d, which the process before it did not have", m, i, r.term)
 		return
 	}
+	if !m.running.Core().Faulty() {
+		return
+	}
+	// The log ends before what the disk lost, for now. A snapshot that stands for all of that has the rest in it again.
+	if gone == nil {
+		gone = map[place]bool{}
+	}
+	for i := m.log.last() + 1; i <= was.last(); i++ {
+		gone[place{index: i, term: was.term(i)}] = true
+	}
+	c.gone[m] = gone
 }
 
 // readBackEvery is how often a log is read back, of one host at a time, and readBackBytes how much of it.
