@@ -20,7 +20,8 @@ func TestALongWorldStaysSmall(t *testing.T) {
 	regime.Core = sim.Regime{}.Core
 	w := sim.NewWorld(77, sim.Options{Regime: &regime})
 	var sizes []uint64
-	for committed := 3*window + window/2; committed <= 7*window; committed += window / 2 {
+	// Often enough for each half to meet the peaks: of a few samples the highest is a matter of luck.
+	for committed := 3*window + window/8; committed <= 7*window; committed += window / 8 {
 		for w.Report().Committed < committed {
 			for until := w.Now() + 200*time.Millisecond; w.Now() < until; {
 				if !w.Step() {
