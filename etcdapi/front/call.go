@@ -32,6 +32,7 @@ type call struct {
 	// What is guarded by the connection: how much the client takes, and what of the answer it has not taken.
 	sendWindow int64
 	unsent     []byte
+	blocked    bool // it is among the connection's blocked
 
 	mu   sync.Mutex
 	done chan struct{}

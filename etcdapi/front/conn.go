@@ -45,7 +45,9 @@ type conn struct {
 	frameSize    int   // the most that a frame to the client may have
 	sendWindow   int64 // what the client takes yet
 	streamWindow int64 // what it takes of a new stream
-	blocked      []*call
+	// blocked are the answers that lack sendWindow, in the order in which they get it, and maybe some that nobody waits for any more. What lacks its own stream's is not here: a client
+	// could have us look at all of them again for each byte that it takes.
+	blocked []*call
 }
 
 // What HTTP/2 has before anybody says otherwise.
@@ -212,9 +214,7 @@ func (c *conn) answer(one *call, err error) {
 	}
 	c.headersFrame(one.id, c.answers.begin(), 0)
 	one.unsent = one.message.bytes
-	if !c.send(one) {
-		c.blocked = append(c.blocked, one)
-	}
+	c.proceed(one)
 }
 
 // refuse ends a call with an error, also one whose request has not come to its end; mu is held.
@@ -246,6 +246,17 @@ func (c *conn) send(one *call) bool {
 	return true
 }
 
+// proceed goes on with an answer whose stream the client may take more of; mu is held.
+func (c *conn) proceed(one *call) {
+	if one.blocked || c.send(one) || one.sendWindow <= 0 {
+		return
+	}
+	one.blocked = true
+	if c.blocked = append(c.blocked, one); len(c.blocked) > 2*len(c.calls) {
+		c.blocked = slices.DeleteFunc(c.blocked, func(one *call) bool { return c.calls[one.id] != one })
+	}
+}
+
 func (c *conn) forget(one *call) {
 	delete(c.calls, one.id)
 	if one.timer != nil {
@@ -254,12 +265,22 @@ func (c *conn) forget(one *call) {
 	c.endIfIdle()
 }
 
-// unblock goes on with what waited for the client; mu is held.
+// unblock goes on with what waited for the connection's window, as far as that goes; mu is held.
 func (c *conn) unblock() {
 	if c.rest != nil {
 		c.rest.unblock()
 	}
-	c.blocked = slices.DeleteFunc(c.blocked, func(one *call) bool { return c.calls[one.id] != one || c.send(one) })
+	blocked := c.blocked
+	for len(blocked) > 0 && c.sendWindow > 0 {
+		one := blocked[0]
+		if c.calls[one.id] == one && !c.send(one) && one.sendWindow > 0 {
+			break
+		}
+		one.blocked = false
+		blocked[0] = nil
+		blocked = blocked[1:]
+	}
+	c.blocked = blocked
 }
 
 func appendUint32(b []byte, n uint32) []byte { return binary.BigEndian.AppendUint32(b, n) }

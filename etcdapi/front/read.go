@@ -329,6 +329,7 @@ func (c *conn) takeSettings(h header, payload []byte) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	before := c.streamWindow
 	for b := payload; len(b) > 0; b = b[6:] {
 		s := http2.Setting{ID: http2.SettingID(binary.BigEndian.Uint16(b)), Val: binary.BigEndian.Uint32(b[2:])}
 		if err := s.Valid(); err != nil {
@@ -354,7 +355,13 @@ func (c *conn) takeSettings(h header, payload []byte) error {
 		}
 	}
 	c.frame(http2.FrameSettings, http2.FlagSettingsAck, 0, 0)
-	c.unblock()
+	if c.streamWindow > before {
+		for _, one := range c.calls {
+			if len(one.unsent) > 0 {
+				c.proceed(one)
+			}
+		}
+	}
 	return nil
 }
 
@@ -395,7 +402,7 @@ func (c *conn) takeWindowUpdate(h header, payload []byte) error {
 		return nil
 	}
 	if len(one.unsent) > 0 {
-		c.unblock()
+		c.proceed(one)
 	}
 	return nil
 }
