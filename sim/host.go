@@ -139,6 +139,10 @@ func (h *host) boot() {
 		h.engine, h.log = e, log
 		for _, m := range h.members {
 			if err := m.start(e, log); err != nil {
+				if errors.Is(err, wal.ErrFaulty) && h.disk.hurtNow() {
+					h.crash("is restarted to find what was damaged after the log had been recovered")
+					return
+				}
 				h.refused("start the group", err)
 				return
 			}

@@ -170,6 +170,7 @@ func (m *member) recover(log *wal.Log) error {
 	for from := base + 1; from <= core.LastIndex(); {
 		entries, err := log.Entries(m.group.id, from, core.LastIndex(), 1<<20)
 		if err != nil {
+			m.log = was
 			return fmt.Errorf("read the recovered log from %d to %d: %w", from, core.LastIndex(), err)
 		}
 		for i := range entries {
