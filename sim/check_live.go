@@ -19,6 +19,8 @@ type proof struct {
 	reads, writes, doubts asked
 	// handovers are those of the groups whose leaders were asked for one.
 	handovers map[*group]*handover
+	// protected says that pre-vote and the check of the quorum were turned on everywhere.
+	protected bool
 }
 
 // asked are members that are being asked for something, and those that have given it.
@@ -72,7 +74,32 @@ func (p *proof) look() {
 	case w.now-w.healed > patienceForLife:
 		w.fail("liveness", "%v after the faults ended: %s\n%s", patienceForLife, waiting, w.states())
 	default:
+		if !p.protected && w.now-w.healed > patienceForLife/3 {
+			p.protected = true
+			w.protect()
+		}
 		w.after(20*time.Millisecond, p.look)
+	}
+}
+
+// protect turns pre-vote and the check of the quorum on everywhere, as an operator does where leaders change all the time: without them nobody promises that a
+// member which was removed and does not know it leaves the group alone (thesis §4.2.3).
+func (w *World) protect() {
+	for _, h := range w.hosts {
+		core := &h.program.core
+		if !core.DisablePreVote && !core.DisableCheckQuorum {
+			continue
+		}
+		h.note(notePhase, "the operator turns on pre-vote and the check of the quorum")
+		core.DisablePreVote, core.DisableCheckQuorum = false, false
+		for _, m := range h.members {
+			if m.running == nil {
+				continue
+			}
+			t := m.running.Core().Tuning()
+			t.DisablePreVote, t.DisableCheckQuorum = false, false
+			h.guard(func() { m.running.Tune(t, nil) })
+		}
 	}
 }
 
